@@ -1,0 +1,309 @@
+"""A classifier as the laboratory states it in params.yaml: one frozen value per section.
+
+Constraints stand beside the types (`annotated_types`); the room `params` builds these values and
+turns a breach into an error that names section and field.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, Lt, MinLen
+
+Task = Literal["single", "multi"]
+Origin = Literal["real", "simulated"]
+Part = Literal["training", "holdout", "frozen", "aside"]
+
+Positive = Annotated[float, Gt(0)]
+NotNegative = Annotated[float, Ge(0)]
+Count = Annotated[int, Ge(1)]
+Share = Annotated[float, Ge(0), Le(1)]
+OpenShare = Annotated[float, Gt(0), Lt(1)]
+Name = Annotated[str, MinLen(1)]
+
+STRICT: dict[str, Any] = {"extra": "forbid"}  # read by params: an unknown key is an error
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnRule:
+    """Where an attribute of a case stands: a column, or its first characters.
+
+    Attributes:
+        column: column name in the matrix or annotation file.
+        first: keep this many leading characters (12 of a TCGA barcode is the patient).
+        before: keep what stands before this text (`_` in a Sentrix id leaves the slide).
+    """
+
+    __pydantic_config__ = STRICT
+    column: Name
+    first: Count | None = None
+    before: Name | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """A separate table of cases, joined to the measurements by `id`."""
+
+    __pydantic_config__ = STRICT
+    path: Name
+    id: Name
+
+
+@dataclass(frozen=True, slots=True)
+class CohortSource:
+    """Where cases and measurements come from.
+
+    Attributes:
+        source: `simulated`, `beta_matrix` (a table of values, samples by features or the other
+            way round) or `bundled` (a data set that scikit-learn carries).
+        path: the file or folder whose change means that the cohort must be imported anew.
+        part: which cohort of a simulator's settings file (`training` or `frozen`).
+        dataset: name of the bundled data set.
+        measures: `beta` (methylation level within [0, 1]) or `table` (any real features).
+        orientation: `samples-in-rows`, `features-in-rows` or `auto`.
+        id, label, patient, group: columns of the case attributes; group is what must not straddle
+            a split besides the patient (a slide).
+        subgroups: further columns kept for subgroup figures.
+        drop: columns of the matrix that are neither attributes nor features.
+        labels: map from the labels of the file to the classes, where they differ.
+        keep_unlabelled: keep cases without a label (frozen sets only).
+    """
+
+    __pydantic_config__ = STRICT
+    source: Literal["simulated", "beta_matrix", "bundled"]
+    path: Name
+    part: Literal["training", "frozen"] = "training"
+    dataset: Literal["breast_cancer", "wine", "iris", "digits"] | None = None
+    measures: Literal["beta", "table"] = "beta"
+    orientation: Literal["auto", "samples-in-rows", "features-in-rows"] = "auto"
+    separator: Name | None = None
+    id: Name | None = None
+    label: Name | None = None
+    patient: ColumnRule | None = None
+    group: ColumnRule | None = None
+    subgroups: tuple[Name, ...] = ()
+    drop: tuple[Name, ...] = ()
+    annotation: Annotation | None = None
+    labels: dict[str, str] | None = None
+    keep_unlabelled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenPlan:
+    """The frozen clinical test set: a fraction of the cohort, or a source of its own."""
+
+    __pydantic_config__ = STRICT
+    fraction: OpenShare | None = None
+    source: CohortSource | None = None
+
+    def __post_init__(self) -> None:
+        """Exactly one of the two."""
+        if (self.fraction is None) == (self.source is None):
+            raise ValueError("give either `fraction` or `source`, not both and not neither")
+
+
+@dataclass(frozen=True, slots=True)
+class SplitPlan:
+    """Stratified split by patient and group; `holdout` is a share of what is not frozen."""
+
+    __pydantic_config__ = STRICT
+    holdout: OpenShare = 0.25
+    seed: Annotated[int, Ge(0)] = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PreprocessPlan:
+    """From measurements to network input.
+
+    Attributes:
+        convention: `m-value` is log2(beta / (1 - beta)) with beta clipped to [eps, 1 - eps];
+            `standardised` is (x - mean) / sd of the training part; `none` keeps the values.
+        epsilon: the clip of `m-value` (1e-3 bounds |M| at 9.96).
+        features: how many features of largest training variance are kept; all where absent.
+        filters: files that list features to leave out, one name a line.
+    """
+
+    __pydantic_config__ = STRICT
+    convention: Literal["m-value", "standardised", "none"] = "m-value"
+    epsilon: Annotated[float, Gt(0), Lt(0.5)] = 1e-3
+    features: Count | None = None
+    filters: tuple[Name, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPlan:
+    """The network: `mlp` of linear, LayerNorm (affine), softshrink (seed 002, IV.C)."""
+
+    __pydantic_config__ = STRICT
+    kind: Literal["mlp"] = "mlp"
+    hidden: tuple[Count, ...] = (128, 32)
+    softshrink: NotNegative = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Numerics:
+    """How arithmetic is done.
+
+    Attributes:
+        mode: `native` (as the framework computes) or `deterministic` (same bits on the same
+            machine). Mode `exact` has its own issue and is refused until it is there.
+        dtype: `float64` or `float32`.
+        threads: threads of the linear algebra; more than one changes bits in these two modes.
+    """
+
+    __pydantic_config__ = STRICT
+    mode: Literal["native", "deterministic"] = "deterministic"
+    dtype: Literal["float64", "float32"] = "float64"
+    threads: Count = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How the network is trained.
+
+    Attributes:
+        init: `uniform` (+-1/sqrt(fan_in) from integer streams, the same values on every machine)
+            or `torch` (the framework's own, which differs between kernels).
+        seed: seed of initial values and batch orders.
+        lr, l2: learning rate and coupled L2 weight (torch's `weight_decay`), on all parameters.
+        minibatch: k, cases a step.
+        epochs: passes over the training part (the upper end where `stop` is `best-holdout`).
+        stop: `fixed`, or `best-holdout`: the epoch of lowest holdout error at full recall, chosen
+            at the version's first build and then kept as a number.
+    """
+
+    __pydantic_config__ = STRICT
+    lr: Positive
+    l2: NotNegative
+    epochs: Count
+    init: Literal["uniform", "torch"] = "uniform"
+    seed: Annotated[int, Ge(0)] = 0
+    optimiser: Literal["adamax"] = "adamax"
+    minibatch: Count = 1
+    stop: Literal["fixed", "best-holdout"] = "fixed"
+    numerics: Numerics = Numerics()
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPlan:
+    """Grid search of learning rate and L2 (seed 002, IV.D).
+
+    The grid is logarithmic from exp(-6) to exp(-2), `points` x `points`.
+    """
+
+    __pydantic_config__ = STRICT
+    run: bool = False
+    points: Annotated[int, Ge(2)] = 8
+    epochs: Count = 64
+    jobs: Count = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TauPlan:
+    """How the critical value is chosen (design: consistency and gate; seed 002, IV.F).
+
+    Attributes:
+        positive: the class that is set against the sum of all others.
+        mode: `one` cutoff for every call, or `per-class`.
+        precision: precision to keep on the holdout; 1.0 is perfect precision.
+        alpha: level of the bounds that are printed with tau.
+        refuse_below: lower precision bound under which the choice is refused (0.80: 14 positives).
+        target: bound below which tau is provisional.
+    """
+
+    __pydantic_config__ = STRICT
+    positive: Name | None = None
+    mode: Literal["one", "per-class"] = "one"
+    precision: Annotated[float, Gt(0), Le(1)] = 1.0
+    alpha: OpenShare = 0.05
+    refuse_below: Share = 0.80
+    target: Share = 0.90
+
+
+@dataclass(frozen=True, slots=True)
+class Margins:
+    """Largest tolerated share of patients lost in sensitivity or specificity, per class."""
+
+    __pydantic_config__ = STRICT
+    sensitivity: dict[str, OpenShare] | None = None
+    specificity: dict[str, OpenShare] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the gate demands (design: consistency and gate). Defaults as design 09.5.
+
+    Attributes:
+        p: longitudinal consistency to show.
+        alpha: error of a false pass over all attempts; attempt k is tested at alpha / 2^k.
+        delta: largest share of patients whose report may be lost.
+        unit: `patient`, or `component` (patients that share a slide count as one).
+        max_discordant: plain limit on discordant cases, beside the tests.
+        max_gained: plain limit on reports gained.
+        reportable_floor: least share |R| / |S| of cases that all builds report.
+        critical: classes that must show consistency and kept reports by themselves.
+        margins: opt-in tests of sensitivity and specificity.
+        holdout_precision, holdout_recall: what a first build must reach on the holdout at tau.
+        min_cases_per_class: frozen cases a class needs to be spoken of at all.
+        actions: map from class to clinical action; discordance of actions is shown apart.
+        max_action_discordant: plain limit on cases whose action changes.
+        arithmetic_fault: what a weight digest that differs under one fingerprint means.
+        rehearsals: how many rehearsed profiles must agree (evidence of `lifecycle rehearse`).
+    """
+
+    __pydantic_config__ = STRICT
+    p: OpenShare = 0.95
+    alpha: OpenShare = 0.05
+    delta: OpenShare = 0.10
+    unit: Literal["patient", "component"] = "patient"
+    max_discordant: Annotated[int, Ge(0)] | None = None
+    max_gained: Annotated[int, Ge(0)] | None = None
+    reportable_floor: Share = 0.5
+    critical: tuple[Name, ...] = ()
+    margins: Margins = Margins()
+    holdout_precision: Share = 1.0
+    holdout_recall: Share = 0.5
+    min_cases_per_class: Annotated[int, Ge(0)] = 1
+    actions: dict[str, str] | None = None
+    max_action_discordant: Annotated[int, Ge(0)] | None = None
+    arithmetic_fault: Literal["fail", "inconclusive"] = "fail"
+    rehearsals: Annotated[int, Ge(0)] = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Classifier:
+    """One section of params.yaml."""
+
+    __pydantic_config__ = STRICT
+    version: Name
+    title: Name
+    classes: Annotated[tuple[Name, ...], MinLen(2)]
+    cohort: CohortSource
+    frozen: FrozenPlan
+    recipe: Recipe
+    task: Task = "single"
+    split: SplitPlan = SplitPlan()
+    preprocess: PreprocessPlan = PreprocessPlan()
+    model: ModelPlan = ModelPlan()
+    search: SearchPlan = SearchPlan()
+    tau: TauPlan = TauPlan()
+    policy: Policy = Policy()
+
+    def __post_init__(self) -> None:
+        """Names used in one place must exist in the other."""
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError("`classes` names a class twice")
+        named = {
+            "tau.positive": (self.tau.positive,) if self.tau.positive else (),
+            "policy.critical": self.policy.critical,
+            "policy.margins.sensitivity": tuple(self.policy.margins.sensitivity or ()),
+            "policy.margins.specificity": tuple(self.policy.margins.specificity or ()),
+            "policy.actions": tuple(self.policy.actions or ()),
+        }
+        for place, names in named.items():
+            unknown = [name for name in names if name not in self.classes]
+            if unknown:
+                raise ValueError(f"`{place}` names {unknown[0]!r}, which is not in `classes`")
+        if self.tau.mode == "one" and self.tau.positive is None:
+            raise ValueError("`tau.positive` is needed where `tau.mode` is `one`")
