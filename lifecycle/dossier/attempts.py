@@ -1,0 +1,82 @@
+"""Attempts: every weight digest that was judged on the frozen set, recorded before it is scored.
+
+Rebuilding until it passes is a test repeated, so attempt k is tested at alpha / 2^k (design:
+consistency and gate). A bit-identical rebuild and a crash before prediction are no attempt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lifecycle.domain.digests import digest_of
+from lifecycle.dossier.files import read_record, write_json
+from lifecycle.dossier.layout import Layout
+from lifecycle.errors import IntegrityError
+
+SCHEMA = "lifecycle/attempt/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One judged network.
+
+    Attributes:
+        weights: SHA-256 over parameters and buffers.
+        version: version of the classifier.
+        k: 0 for a version's first build (it uses no alpha), then 1, 2, …
+    """
+
+    weights: str
+    version: str
+    k: int
+
+
+def read_attempts(layout: Layout) -> tuple[Attempt, ...]:
+    """All attempts.
+
+    Raises:
+        IntegrityError: one was changed, or lies under another digest's name.
+    """
+    if not layout.attempts.exists():
+        return ()
+    paths = sorted(p for p in layout.attempts.iterdir() if not p.name.startswith("."))
+    return tuple(_read(path) for path in paths)
+
+
+def _read(path: Path) -> Attempt:
+    entry: Any = read_record(path)
+    fields = {"schema", "weights", "version", "k", "digest"}
+    if not isinstance(entry, dict) or set(entry) != fields or entry["schema"] != SCHEMA:
+        raise IntegrityError(f"{path} was changed: it is not an attempt")
+    body = {key: value for key, value in entry.items() if key != "digest"}
+    if digest_of(body) != entry["digest"] or path.name != _file(entry["version"], entry["weights"]):
+        raise IntegrityError(f"{path} was changed; restore it from git")
+    return Attempt(entry["weights"], entry["version"], entry["k"])
+
+
+def record_attempt(layout: Layout, version: str, weights: str, first_build: str | None) -> Attempt:
+    """Record that a network is about to be judged; a known network keeps its k.
+
+    Args:
+        layout: the classifier's folders.
+        version: version of the classifier.
+        weights: SHA-256 over parameters and buffers.
+        first_build: weight digest of the version's first build, None while there is none.
+    """
+    attempts = [a for a in read_attempts(layout) if a.version == version]
+    known = next((a for a in attempts if a.weights == weights), None)
+    if known is not None:
+        return known
+    is_first = first_build is None or first_build == weights
+    k = 0 if is_first else max((a.k for a in attempts), default=0) + 1
+    attempt = Attempt(weights, version, k)
+    body = {"schema": SCHEMA, "weights": weights, "version": version, "k": k}
+    path = layout.attempts / _file(version, weights)
+    write_json(path, {**body, "digest": digest_of(body)})
+    return attempt
+
+
+def _file(version: str, weights: str) -> str:
+    return f"{version}-{weights[:32]}.json"

@@ -1,0 +1,192 @@
+"""Builds b1, b2, …: numbered by content, verified whenever they are read, never removed."""
+
+from __future__ import annotations
+
+import fcntl
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lifecycle.domain.digests import canonical_json, digest_of, sha256
+from lifecycle.domain.predictions import Predictions
+from lifecycle.dossier.files import folder_whole, read_record, write_json
+from lifecycle.dossier.layout import Layout
+from lifecycle.dossier.predictions import read_parquet
+from lifecycle.errors import IntegrityError, UnusableInputError
+
+SCHEMA = "lifecycle/build/1"
+RECORD, RUN, FROZEN, HOLDOUT = "record.json", "run.json", "frozen.parquet", "holdout.parquet"
+FEATURES, PARTS = "features.txt", "parts.csv"
+_FOLDER = re.compile(r"b([1-9][0-9]*)\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """One training of a version, as its record states it.
+
+    Attributes:
+        number: N of bN.
+        content: everything that makes the build what it is (see docs/reference/records.md).
+        files: file name -> SHA-256 of the files beside the record.
+        digest: SHA-256 of `content`.
+        folder: where the record stands.
+    """
+
+    number: int
+    content: Mapping[str, Any]
+    files: Mapping[str, str]
+    digest: str
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The build's name, bN."""
+        return f"b{self.number}"
+
+    @property
+    def version(self) -> str:
+        """Version of the classifier that was built."""
+        return str(self.content["version"])
+
+    @property
+    def weights(self) -> str:
+        """SHA-256 over parameters and buffers."""
+        return str(self.content["weights"]["sha256"])
+
+
+def read_builds(layout: Layout) -> tuple[Build, ...]:
+    """Every build, in order, each verified to the last bit of its folder.
+
+    Raises:
+        IntegrityError: a record or a file beside it was changed, or a build is missing.
+    """
+    folder = layout.builds
+    if not folder.exists():
+        return ()
+    names = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
+    strangers = sorted(name for name in names if not _FOLDER.match(name))
+    if strangers:
+        raise IntegrityError(f"{folder / strangers[0]} does not belong here")
+    numbers = sorted(int(name[1:]) for name in names)
+    if numbers != list(range(1, len(numbers) + 1)):
+        gap = next(i for i, n in enumerate(numbers, start=1) if i != n)
+        raise IntegrityError(f"{layout.build(gap)} is missing; restore it from git")
+    return tuple(read_build(layout, number) for number in numbers)
+
+
+def read_build(layout: Layout, number: int) -> Build:
+    """One build, verified.
+
+    Raises:
+        UnusableInputError: there is no such build.
+        IntegrityError: its record or a file beside it was changed.
+    """
+    folder = layout.build(number)
+    if not folder.is_dir():
+        raise UnusableInputError(f"{layout.name} has no build b{number}")
+    record = read_record(folder / RECORD)
+    build = _from_record(folder, record)
+    if build.number != number or build.content.get("classifier") != layout.name:
+        raise IntegrityError(f"{folder / RECORD} belongs to another place")
+    _verify_files(build)
+    return build
+
+
+def _from_record(folder: Path, record: Any) -> Build:
+    known = isinstance(record, dict) and set(record) == {
+        "schema", "number", "content", "files", "digest",
+    }  # fmt: skip
+    if not known or record["schema"] != SCHEMA:
+        raise IntegrityError(f"{folder / RECORD} was changed: it is not a build record")
+    if digest_of(record["content"]) != record["digest"]:
+        raise IntegrityError(f"{folder / RECORD} was changed: field `content` has another digest")
+    return Build(record["number"], record["content"], record["files"], record["digest"], folder)
+
+
+def _verify_files(build: Build) -> None:
+    here = {path.name for path in build.folder.iterdir() if not path.name.startswith(".")}
+    expected = set(build.files) | {RECORD}
+    for name in sorted(here ^ expected):
+        state = "is missing" if name in expected else "does not belong here"
+        raise IntegrityError(f"{build.folder / name} {state}")
+    for name, digest in sorted(build.files.items()):
+        if sha256((build.folder / name).read_bytes()) != digest:
+            raise IntegrityError(f"{build.folder / name} was changed; restore it from git")
+
+
+def frozen_predictions(build: Build) -> Predictions:
+    """The build's scores on the frozen clinical test set, digest checked."""
+    return _predictions(build, FROZEN, "frozen")
+
+
+def holdout_predictions(build: Build) -> Predictions:
+    """The build's scores on the holdout, digest checked."""
+    return _predictions(build, HOLDOUT, "holdout")
+
+
+def _predictions(build: Build, file: str, key: str) -> Predictions:
+    predictions = read_parquet(build.folder / file)
+    if predictions.digest() != build.content["predictions"][key]:
+        raise IntegrityError(f"{build.folder / file} holds other scores than the record says")
+    return predictions
+
+
+def first_of(builds: tuple[Build, ...], version: str) -> Build | None:
+    """The first build of a version: it fixes what every rebuild keeps."""
+    return next((build for build in builds if build.version == version), None)
+
+
+def number_for(builds: tuple[Build, ...], content: Mapping[str, Any]) -> int:
+    """The number that some content has, or will get: known content keeps its number."""
+    digest = digest_of(content)
+    known = [build.number for build in builds if build.digest == digest]
+    return known[0] if known else len(builds) + 1
+
+
+def enrol(layout: Layout, content: Mapping[str, Any], files: Mapping[str, bytes], run: Any) -> int:
+    """Keep a build under its number; nothing is written for content that is known.
+
+    Args:
+        layout: the classifier's folders.
+        content: what makes the build what it is.
+        files: files to keep beside the record.
+        run: volatile facts (MLflow run, commit, time), kept beside and outside `content`.
+
+    Returns:
+        The build's number.
+    """
+    with locked(layout):
+        builds = read_builds(layout)
+        number = number_for(builds, content)
+        if number > len(builds):
+            _write(layout, number, content, {**files, RUN: canonical_json(run)})
+    return number
+
+
+def _write(
+    layout: Layout, number: int, content: Mapping[str, Any], files: Mapping[str, bytes]
+) -> None:
+    record = {
+        "schema": SCHEMA,
+        "number": number,
+        "content": dict(content),
+        "files": {name: sha256(data) for name, data in files.items()},
+        "digest": digest_of(content),
+    }
+    with folder_whole(layout.build(number)) as folder:
+        for name, data in files.items():
+            (folder / name).write_bytes(data)
+        write_json(folder / RECORD, record)
+
+
+@contextmanager
+def locked(layout: Layout) -> Iterator[None]:
+    """One writer per classifier at a time (an advisory lock that dies with its process)."""
+    path = layout.work / ".lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,57 @@
+"""The methylation network: linear, LayerNorm, softshrink, interleaved (seed 002, IV.C).
+
+The source says "4 fully-connected layers" and gives the widths of three linear maps,
+51,000-128-32-7; three are built, for any number of features.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lifecycle.domain.classifier import ModelPlan
+from lifecycle.numerics.ops import Ops
+from lifecycle.numerics.streams import uniform_fan_in
+
+
+class MLP(nn.Module):
+    """Features -> hidden widths -> classes.
+
+    Attributes:
+        widths: features, hidden widths, classes.
+        linears: the linear maps, one fewer than widths.
+        norms: LayerNorm parameters, one per hidden width.
+    """
+
+    def __init__(self, features: int, classes: int, plan: ModelPlan, ops: Ops) -> None:
+        super().__init__()
+        self.widths = (features, *plan.hidden, classes)
+        self.lambd = plan.softshrink
+        self.ops = ops
+        pairs = zip(self.widths[:-1], self.widths[1:], strict=True)
+        self.linears = nn.ModuleList(nn.Linear(a, b) for a, b in pairs)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for width in plan.hidden)
+
+    def layers(self) -> list[nn.Linear]:
+        """The linear maps in order (a ModuleList does not tell the type of its members)."""
+        return [module for module in self.linears if isinstance(module, nn.Linear)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (n, classes) of inputs (n, features)."""
+        *inner, last = self.layers()
+        norms = [module for module in self.norms if isinstance(module, nn.LayerNorm)]
+        for linear, norm in zip(inner, norms, strict=True):
+            x = self.ops.linear(x, linear.weight, linear.bias)
+            x = self.ops.layer_norm(x, norm.weight, norm.bias)
+            x = self.ops.softshrink(x, self.lambd)
+        return self.ops.linear(x, last.weight, last.bias)
+
+
+def initialise(model: MLP, seed: int) -> None:
+    """Weights and biases uniform in +-1/sqrt(fan_in), from integer streams; norms 1 and 0."""
+    with torch.no_grad():
+        for layer, linear in enumerate(model.layers()):
+            out, fan_in = linear.weight.shape
+            linear.weight.copy_(torch.from_numpy(uniform_fan_in(seed, 2 * layer, (out, fan_in))))
+            bias = uniform_fan_in(seed, 2 * layer + 1, (out,), fan_in)
+            linear.bias.copy_(torch.from_numpy(bias))

@@ -1,0 +1,88 @@
+"""Where MLflow keeps its records: an embedded database by default, a server where one is named."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lifecycle.errors import UnusableInputError
+
+VARIABLE = "MLFLOW_TRACKING_URI"
+# A dead server otherwise holds a command for 247 s, a silent one beyond 900 s (measured).
+_PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+    "ALEMBIC_LOGGING": "false",
+}
+
+
+def tracking_uri(root: Path) -> str:
+    """`MLFLOW_TRACKING_URI` where it is set, else `sqlite:///<root>/mlflow.db`."""
+    return os.environ.get(VARIABLE) or f"sqlite:///{(root / 'mlflow.db').resolve()}"
+
+
+@contextmanager
+def mlflow_at(root: Path) -> Iterator[Any]:
+    """MLflow, pointed at the project's store, its own chatter off.
+
+    Raises:
+        UnusableInputError: the store cannot be reached; the address and the cure are named.
+    """
+    for name, value in _PATIENCE.items():
+        os.environ.setdefault(name, value)
+    with warnings.catch_warnings():
+        # MLflow and its parts warn about their own internals; nothing a user could act on.
+        warnings.simplefilter("ignore")
+        import mlflow
+
+        _quiet()
+        mlflow.set_tracking_uri(tracking_uri(root))
+        try:
+            yield mlflow
+        except _store_errors() as error:
+            said = " ".join(str(error).split())[:300]
+            raise UnusableInputError(
+                f"the tracking store {tracking_uri(root)} does not answer as it should: {said}. "
+                f"Start the server, or unset {VARIABLE} to use the embedded store"
+            ) from error
+
+
+def _quiet() -> None:
+    import logging
+
+    for name in ("mlflow", "alembic", "alembic.runtime.migration"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _store_errors() -> tuple[type[BaseException], ...]:
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import ConnectionError as NoConnection
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return (MlflowException, NoConnection, SQLAlchemyError)
+
+
+def experiment_id(mlflow: Any, root: Path, classifier: str) -> str:
+    """The classifier's experiment, made on first use; artifacts stay below the project's root."""
+    from mlflow.exceptions import MlflowException
+
+    found = mlflow.get_experiment_by_name(classifier)
+    if found is not None:
+        return str(found.experiment_id)
+    embedded = tracking_uri(root).startswith("sqlite:")
+    place = (root / "mlartifacts" / classifier).resolve().as_uri() if embedded else None
+    try:
+        return str(mlflow.create_experiment(classifier, artifact_location=place))
+    except MlflowException:  # another process made it in between
+        found = mlflow.get_experiment_by_name(classifier)
+        if found is None:
+            raise
+        return str(found.experiment_id)

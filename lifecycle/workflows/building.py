@@ -1,0 +1,428 @@
+"""Search, build, predict, enrol: from network input to a numbered build."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lifecycle.cohorts import preprocess
+from lifecycle.domain.classifier import Recipe
+from lifecycle.domain.cohort import Cohort
+from lifecycle.domain.digests import digest_of, sha256, tensors_digests
+from lifecycle.domain.predictions import Predictions
+from lifecycle.dossier import builds as kept
+from lifecycle.dossier.attempts import record_attempt
+from lifecycle.dossier.files import folder_whole, read_json, write_json, write_whole
+from lifecycle.dossier.predictions import read_parquet, write_parquet
+from lifecycle.errors import IntegrityError, UnusableInputError
+from lifecycle.workflows.boundary import say
+from lifecycle.workflows.data import (
+    cohorts_of,
+    first_build,
+    pinned_cohort,
+    read_input,
+    read_parts,
+)
+from lifecycle.workflows.progress import bar
+from lifecycle.workflows.project import Project
+from lifecycle.workflows.terms import require_same_terms, terms_of
+
+WEIGHTS, FACTS, CURVES = "weights.safetensors", "facts.json", "curves.csv"
+
+
+def class_indices(cases: Cohort, classes: tuple[str, ...]) -> NDArray[np.int64]:
+    """Index of each case's class.
+
+    Raises:
+        UnusableInputError: a case has no label, or one that is not a class.
+    """
+    place = {name: i for i, name in enumerate(classes)}
+    for case, label in zip(cases.ids, cases.labels, strict=True):
+        if label not in place:
+            raise UnusableInputError(f"case {case}: label {label!r} is not among the classes")
+    return np.array([place[label] for label in cases.labels], dtype=np.int64)
+
+
+def require_single(project: Project) -> None:
+    """Refuse a task that the networks at hand cannot train."""
+    if project.classifier.task != "single":
+        raise UnusableInputError(
+            f"params.yaml: classifiers.{project.name}.task: the network "
+            f"{project.classifier.model.kind!r} trains single-label classifiers only"
+        )
+
+
+def find_rates(project: Project) -> None:
+    """Learning rate and L2: the first build's, or searched, or as params.yaml says."""
+    require_single(project)
+    recipe = project.classifier.recipe
+    first = first_build(project)
+    if first is not None:
+        rates = {key: first.content["recipe"][key] for key in ("lr", "l2")}
+        write_json(project.rates, {**rates, "from": f"{first.name} (kept)", "points": []})
+    elif project.classifier.search.run:
+        write_json(project.rates, _searched(project))
+    else:
+        rates = {"lr": recipe.lr, "l2": recipe.l2}
+        write_json(project.rates, {**rates, "from": "params.yaml", "points": []})
+
+
+def _searched(project: Project) -> dict[str, Any]:
+    from lifecycle.training.search import search
+
+    classifier = project.classifier
+    training, holdout = examples(project, "training"), examples(project, "holdout")
+    with bar(f"{project.name}: search") as advance:
+        points = search(
+            classifier.search,
+            classifier.model,
+            classifier.recipe,
+            training,
+            holdout,
+            len(classifier.classes),
+            advance,
+        )
+    best = points[0]
+    say(f"{project.name}: search: lr {best.lr:.4g}, L2 {best.l2:.4g}, error {best.error:.1%}")
+    rows = [asdict(point) for point in points]
+    return {"lr": best.lr, "l2": best.l2, "from": f"search of {len(points)}", "points": rows}
+
+
+def examples(project: Project, part: Any) -> Any:
+    """Network input and class indices of a part (`training.Examples`)."""
+    from lifecycle.training.trainer import Examples
+
+    x, cases = read_input(project, part)
+    return Examples(x, class_indices(cases, project.classifier.classes))
+
+
+def resolved_recipe(project: Project) -> Recipe:
+    """The recipe with its rates, and the first build's number of epochs in a rebuild."""
+    rates = read_json(project.rates)
+    recipe = replace(project.classifier.recipe, lr=float(rates["lr"]), l2=float(rates["l2"]))
+    first = first_build(project)
+    if first is None or recipe.stop == "fixed":
+        return recipe
+    return replace(recipe, stop="fixed", epochs=int(first.content["recipe"]["epochs"]))
+
+
+def train_build(project: Project) -> None:
+    """Train the network in an MLflow run of its own, and keep weights, curves and run id."""
+    require_single(project)
+    require_same_terms(project.name, project.classifier, kept.read_builds(project.layout))
+    from lifecycle.tracking.runs import build_run
+
+    recipe = resolved_recipe(project)
+    title = f"{project.name} {project.classifier.version}"
+    with build_run(
+        project.root, project.name, title, _params(project, recipe), _tags(project), project.running
+    ) as run:
+        _train_into(project, recipe, run)
+
+
+def _params(project: Project, recipe: Recipe) -> dict[str, object]:
+    environment = read_json(project.layout.environment)
+    flat = {f"recipe.{key}": value for key, value in asdict(recipe).items() if key != "numerics"}
+    flat |= {f"numerics.{key}": value for key, value in asdict(recipe.numerics).items()}
+    flat |= {f"model.{key}": value for key, value in asdict(project.classifier.model).items()}
+    flat |= {f"policy.{key}": value for key, value in asdict(project.classifier.policy).items()}
+    for group, entries in environment.items():
+        flat |= {f"env.{group}.{key}": value for key, value in entries.items()}
+    return flat
+
+
+def _tags(project: Project) -> dict[str, str]:
+    cohort, _ = cohorts_of(project)
+    return {
+        "classifier": project.name,
+        "version": project.classifier.version,
+        "data.origin": cohort.origin,
+        "numerics": project.classifier.recipe.numerics.mode,
+        "signed": "no",
+    }
+
+
+def _train_into(project: Project, recipe: Recipe, run: Any) -> None:
+    from lifecycle.models.build import build_model, load_tensors
+    from lifecycle.numerics.modes import framework_facts
+    from lifecycle.training.trainer import Epoch, scores, train
+
+    classifier = project.classifier
+    training, holdout = examples(project, "training"), examples(project, "holdout")
+    classes = len(classifier.classes)
+    _log_datasets(project, run)
+    with bar(f"{project.name}: training") as advance:
+
+        def watch(epoch: Epoch) -> None:
+            run.epoch(epoch.epoch, _curve_point(epoch))
+            advance(epoch.epoch, recipe.epochs)
+
+        trained = train(classifier.model, recipe, training, holdout, classes, (watch,))
+    model = build_model(classifier.model, recipe, training.x.shape[1], classes)
+    load_tensors(model, trained.tensors)
+    model.eval()
+    held = scores(model, holdout.x, recipe)
+    run.model(model, holdout.x[:2].astype(recipe.numerics.dtype), held[:2])
+    facts = {
+        # as the version states it, so that a rebuild with the kept epochs has the same content
+        "recipe": {**asdict(recipe), "stop": classifier.recipe.stop, "epochs": trained.epochs},
+        "weights": tensors_digests(trained.tensors),
+        "framework": framework_facts(),
+        "training": asdict(trained.history[trained.epochs - 1]),
+    }
+    _write_build(project, trained.tensors, held, facts, run.run_id)
+    _write_curves(project, trained.history)
+
+
+def _curve_point(epoch: Any) -> dict[str, float]:
+    return {
+        "training_loss": epoch.loss,
+        "holdout_loss": epoch.holdout_loss,
+        "holdout_error": epoch.holdout_error,
+    }
+
+
+def _log_datasets(project: Project, run: Any) -> None:
+    from lifecycle.tracking.runs import Dataset
+
+    fitted = preprocess.read(project.prepared)
+    for part in ("training", "holdout"):
+        x, cases = read_input(project, part)
+        digest = digest_of([list(cases.ids), list(cases.labels), sha256(x.tobytes())])
+        run.dataset(
+            Dataset(
+                f"{project.name}/{part}",
+                part,
+                digest,
+                len(cases.ids),
+                len(fitted.features),
+                cases.origin,
+            )  # fmt: skip
+        )
+
+
+def _write_build(
+    project: Project,
+    tensors: Mapping[str, NDArray[Any]],
+    held: NDArray[np.float64],
+    facts: dict[str, Any],
+    run_id: str,
+) -> None:
+    from safetensors.numpy import save
+
+    _, cases = read_input(project, "holdout")
+    predictions = predictions_of(project, cases, held)
+    with folder_whole(project.build) as folder:
+        data = save({name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)})
+        (folder / WEIGHTS).write_bytes(data)
+        write_parquet(folder / kept.HOLDOUT, predictions)
+        write_json(folder / FACTS, facts)
+        write_json(folder / kept.RUN, run_facts(project, run_id))
+
+
+def predictions_of(project: Project, cases: Cohort, values: NDArray[np.float64]) -> Predictions:
+    """Scores with the cases that they belong to."""
+    known = any(cases.labels)
+    return Predictions(
+        ids=cases.ids,
+        patients=cases.patients,
+        groups=cases.groups,
+        labels=cases.labels if known else None,
+        classes=project.classifier.classes,
+        scores=values,
+        task=project.classifier.task,
+        subgroups=dict(cases.subgroups),
+    )
+
+
+def _write_curves(project: Project, history: tuple[Any, ...]) -> None:
+    head = "epoch,training_loss,holdout_loss,holdout_error\n"
+    rows = "".join(
+        f"{e.epoch},{e.loss!r},{e.holdout_loss!r},{e.holdout_error!r}\n" for e in history
+    )
+    write_whole(project.layout.work / CURVES, (head + rows).encode())
+
+
+def run_facts(project: Project, run_id: str) -> dict[str, Any]:
+    """Volatile facts of a build: they are kept beside its content and do not make it another one."""
+    commit, clean = git_state(project.root)
+    return {
+        "run": run_id,
+        "commit": commit,
+        "clean": clean,
+        "built": datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
+        "policy": digest_of(asdict(project.classifier.policy)),
+    }
+
+
+def git_state(root: Path) -> tuple[str, bool | None]:
+    """Commit and whether the tree is clean, what the pipeline itself writes left out.
+
+    Returns:
+        ("", None) where git does not answer: then nothing is known, and nothing is claimed.
+    """
+    commit = _git(root, "rev-parse", "HEAD")
+    paths = (":!dvc.lock", ":!pipelines/environment/dvc.lock", ":!dossier", ":!weights")
+    status = _git(root, "status", "--porcelain", "--", ".", *paths)
+    if commit is None or status is None:
+        return "", None
+    return commit.strip(), status.strip() == ""
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=root, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def predict_frozen(project: Project) -> None:
+    """Check the pin, record the attempt, then score the frozen clinical test set."""
+    cohort, pin = pinned_cohort(project)
+    facts = read_json(project.build / FACTS)
+    tensors = _read_weights(project, facts)
+    first = first_build(project)
+    with kept.locked(project.layout):
+        record_attempt(
+            project.layout,
+            project.classifier.version,
+            facts["weights"]["sha256"],
+            None if first is None else first.weights,
+        )
+    values = _frozen_scores(project, cohort, tensors, facts)
+    with folder_whole(project.predictions) as folder:
+        write_parquet(folder / kept.FROZEN, predictions_of(project, cohort, values))
+        write_json(folder / "pin.json", {"number": pin.number, "total": pin.total})
+
+
+def _read_weights(project: Project, facts: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    from safetensors.numpy import load
+
+    path = project.build / WEIGHTS
+    try:
+        tensors = load(path.read_bytes())
+    except Exception as error:  # noqa: BLE001  # safetensors raises a bare Exception subclass
+        raise IntegrityError(f"{path} cannot be read: {error}; run `dvc repro`") from None
+    if tensors_digests(tensors) != facts["weights"]:
+        raise IntegrityError(f"{path} holds other weights than the build stage recorded")
+    return dict(tensors)
+
+
+def _frozen_scores(
+    project: Project, cohort: Cohort, tensors: dict[str, NDArray[Any]], facts: Mapping[str, Any]
+) -> NDArray[np.float64]:
+    from lifecycle.models.build import build_model, load_tensors
+    from lifecycle.training.trainer import scores
+
+    recipe = resolved_recipe(project)
+    x = preprocess.apply(preprocess.read(project.prepared), cohort)
+    model = build_model(
+        project.classifier.model, recipe, x.shape[1], len(project.classifier.classes)
+    )
+    load_tensors(model, tensors)
+    model.eval()
+    return scores(model, x, recipe)
+
+
+def enrol_build(project: Project) -> None:
+    """Give the build its number by content, and keep its weights under their digest."""
+    builds = kept.read_builds(project.layout)
+    require_same_terms(project.name, project.classifier, builds)
+    content = _content(project)
+    run = read_json(project.build / kept.RUN)
+    number = kept.enrol(project.layout, content, _files_to_keep(project, content, builds), run)
+    keep_weights(project, content["weights"]["file"])
+    write_json(project.layout.current, {"build": number, "version": content["version"]})
+    build = kept.read_build(project.layout, number)
+    say(f"{project.name}: {build.name}, weights {build.weights[:12]}")
+    _tell_tracking(project, build, run["run"])
+
+
+def _content(project: Project) -> dict[str, Any]:
+    facts = read_json(project.build / FACTS)
+    classifier = project.classifier
+    cohort, _ = cohorts_of(project)
+    pin = read_json(project.predictions / "pin.json")
+    return {
+        "classifier": project.name,
+        "version": classifier.version,
+        "task": classifier.task,
+        "classes": list(classifier.classes),
+        "origin": cohort.origin,
+        "terms": terms_of(classifier),
+        "environment": read_json(project.layout.environment),
+        "framework": facts["framework"],
+        "inputs": {
+            "sources": digest_of(read_json(project.layout.sources)),
+            "cohort": str(cohort.about["digest"]),
+            "parts": digest_of(dict(read_parts(project))),
+            "features": preprocess.read(project.prepared).digest,
+            "pin": pin,
+        },
+        "recipe": facts["recipe"],
+        "training": facts["training"],
+        "weights": {
+            **facts["weights"],
+            "file": sha256((project.build / WEIGHTS).read_bytes()),
+        },
+        "predictions": {
+            "frozen": read_parquet(project.predictions / kept.FROZEN).digest(),
+            "holdout": read_parquet(project.build / kept.HOLDOUT).digest(),
+        },
+    }
+
+
+def _files_to_keep(
+    project: Project, content: Mapping[str, Any], builds: tuple[kept.Build, ...]
+) -> dict[str, bytes]:
+    files = {
+        kept.FROZEN: (project.predictions / kept.FROZEN).read_bytes(),
+        kept.HOLDOUT: (project.build / kept.HOLDOUT).read_bytes(),
+    }
+    if kept.first_of(builds, str(content["version"])) is None:
+        files[kept.PARTS] = project.parts.read_bytes()
+        names = preprocess.read(project.prepared).features
+        files[kept.FEATURES] = "".join(f"{name}\n" for name in names).encode()
+    return files
+
+
+def keep_weights(project: Project, digest: str) -> None:
+    """Keep weights under their digest, with a DVC pointer beside them."""
+    path = project.layout.weights / f"{digest}.safetensors"
+    if not path.exists():
+        write_whole(path, (project.build / WEIGHTS).read_bytes())
+    pointer = path.with_name(path.name + ".dvc")
+    if not pointer.exists():
+        done = subprocess.run(
+            ["dvc", "add", "--quiet", str(path)],
+            cwd=project.root, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode != 0:
+            raise UnusableInputError(f"`dvc add {path.name}` failed: {done.stderr.strip()[-400:]}")
+
+
+def _tell_tracking(project: Project, build: kept.Build, run_id: str) -> None:
+    from lifecycle.tracking.runs import Addition, add_to_run
+
+    addition = Addition(
+        name=f"{project.name} {build.version} {build.name}",
+        tags={
+            "build": build.name,
+            "digest.weights": build.weights,
+            "digest.predictions": build.content["predictions"]["frozen"],
+        },
+        metrics={"build_number": build.number},
+        files=[(build.folder / kept.RECORD, None), (build.folder / kept.FROZEN, "predictions")],
+    )
+    if not add_to_run(project.root, run_id, addition):
+        say(f"{project.name}: MLflow does not know the run {run_id}; the dossier has the record")

@@ -1,0 +1,202 @@
+"""From source files to network input: import, split, validate, prepare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lifecycle.cohorts import expectations, preprocess, read, store
+from lifecycle.cohorts import split as splitting
+from lifecycle.cohorts.pin import check_pin, make_pin
+from lifecycle.domain.classifier import Part
+from lifecycle.domain.cohort import Cohort, Pin, Preprocessing
+from lifecycle.dossier.builds import FEATURES, PARTS, Build, first_of, read_builds
+from lifecycle.dossier.files import folder_whole
+from lifecycle.dossier.pins import append_pin, pin_of
+from lifecycle.errors import IntegrityError, UnusableInputError
+from lifecycle.workflows.boundary import say
+from lifecycle.workflows.project import Project
+from lifecycle.workflows.terms import require_same_terms
+
+
+def import_data(project: Project) -> None:
+    """Read the classifier's sources into `work/<c>/cohort/`."""
+    builds = read_builds(project.layout)
+    require_same_terms(project.name, project.classifier, builds)
+    classifier = project.classifier
+    cohort = read.import_cohort(
+        classifier.cohort, classifier.classes, classifier.task, project.root
+    )
+    store.write(project.cohort, cohort)
+    said = _told(project, cohort)
+    if classifier.frozen.source is not None:
+        frozen = read.import_cohort(
+            classifier.frozen.source, classifier.classes, classifier.task, project.root
+        )
+        store.write(project.frozen, frozen)
+        said += f"; separate frozen set: {len(frozen.ids)} cases"
+    say(said)
+
+
+def _told(project: Project, cohort: Cohort) -> str:
+    mark = " SIMULATED" if cohort.origin == "simulated" else ""
+    n, p = cohort.values.shape
+    return f"{project.name}: {n}{mark} cases of {len(set(cohort.patients))} patients, {p} features"
+
+
+def cohorts_of(project: Project) -> tuple[Cohort, Cohort | None]:
+    """The imported cohort and the separate frozen one, where there is one."""
+    separate = project.classifier.frozen.source is not None
+    return store.read(project.cohort), store.read(project.frozen) if separate else None
+
+
+def split_data(project: Project) -> None:
+    """Assign every case to training, holdout or frozen; a rebuild keeps the first build's split."""
+    cohort, frozen = cohorts_of(project)
+    classifier = project.classifier
+    kept = kept_parts(project)
+    parts = splitting.assign(cohort, frozen, classifier.split, classifier.frozen, kept)
+    ids = [*cohort.ids, *(frozen.ids if frozen is not None else ())]
+    splitting.write_parts(project.parts, parts, ids)
+    aside = sum(part == "aside" for part in parts.values())
+    if aside:
+        say(f"{project.name}: {aside} new cases of frozen patients are set aside")
+
+
+def first_build(project: Project) -> Build | None:
+    """The first build of the classifier's version, which fixes what a rebuild keeps."""
+    return first_of(read_builds(project.layout), project.classifier.version)
+
+
+def kept_parts(project: Project) -> Mapping[str, Part] | None:
+    """The split of the version's first build."""
+    first = first_build(project)
+    return None if first is None else splitting.read_parts(first.folder / PARTS)
+
+
+def validate_data(project: Project) -> None:
+    """Hold the data against their expectations; Data Docs are written either way.
+
+    Raises:
+        ExpectationError: a critical expectation failed.
+    """
+    cohort, frozen = cohorts_of(project)
+    classifier = project.classifier
+    with folder_whole(project.validation) as folder:
+        validation = expectations.validate(
+            cohort,
+            frozen,
+            splitting.read_parts(project.parts),
+            classifier.classes,
+            classifier.task,
+            classifier.cohort.measures,
+            folder,
+        )
+        expectations.write_result(folder / "result.json", validation)
+    expectations.require(validation)
+
+
+def part_of(cohort: Cohort, parts: Mapping[str, Part], part: Part) -> Cohort:
+    """The cases of one part, in order of their ids, so that file order never matters."""
+    rows = [i for i, case in enumerate(cohort.ids) if parts.get(case) == part]
+    return cohort.take(sorted(rows, key=lambda i: cohort.ids[i]))
+
+
+def frozen_cohort(project: Project) -> Cohort:
+    """The frozen clinical test set, as imported and not yet checked."""
+    cohort, separate = cohorts_of(project)
+    parts = splitting.read_parts(project.parts)
+    return part_of(cohort if separate is None else separate, parts, "frozen")
+
+
+def pinned_cohort(project: Project) -> tuple[Cohort, Pin]:
+    """The frozen clinical test set, checked against its pin case by case.
+
+    Raises:
+        IntegrityError: a case was changed, removed or added, or there is no pin.
+    """
+    pin = pin_of(project.layout.pins, project.classifier.version)
+    if pin is None:
+        raise IntegrityError(
+            f"{project.name}: the frozen set of version {project.classifier.version} has no pin; "
+            f"`lifecycle frozen lock {project.name}` makes it"
+        )
+    cohort = frozen_cohort(project)
+    check_pin(pin, cohort)
+    return cohort, pin
+
+
+def prepare_data(project: Project) -> None:
+    """Check the pin (or lock the first one), fit preprocessing on training, write network input."""
+    require_pin(project)
+    cohort, _ = cohorts_of(project)
+    parts = splitting.read_parts(project.parts)
+    training, holdout = (part_of(cohort, parts, part) for part in ("training", "holdout"))
+    fitted = preprocess.fit(
+        training, project.classifier.preprocess, project.root, kept_features(project)
+    )
+    with folder_whole(project.prepared) as folder:
+        preprocess.write(folder, fitted)
+        for name, part in (("training", training), ("holdout", holdout)):
+            _write_input(folder, name, part, fitted)
+
+
+def kept_features(project: Project) -> tuple[str, ...] | None:
+    """The feature list of the version's first build."""
+    first = first_build(project)
+    if first is None:
+        return None
+    return tuple((first.folder / FEATURES).read_text(encoding="utf-8").splitlines())
+
+
+def _write_input(folder: Path, name: str, cohort: Cohort, fitted: Preprocessing) -> None:
+    np.save(folder / f"{name}.npy", preprocess.apply(fitted, cohort), allow_pickle=False)
+
+
+def read_input(project: Project, part: Part) -> tuple[NDArray[np.float64], Cohort]:
+    """Network input (n, p) of a part, and its cases without measurements.
+
+    Raises:
+        UnusableInputError: the prepared files are missing or do not fit together.
+    """
+    path = project.prepared / f"{part}.npy"
+    try:
+        x = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UnusableInputError(f"{path} cannot be read ({error}); run `dvc repro`") from None
+    cases = part_of(_cases_only(cohorts_of(project)[0]), read_parts(project), part)
+    if len(cases.ids) != len(x):
+        raise UnusableInputError(f"{path} and {project.parts} differ in cases; run `dvc repro`")
+    return x, cases
+
+
+def _cases_only(cohort: Cohort) -> Cohort:
+    return replace(cohort, values=np.empty((len(cohort.ids), 0)), features=())
+
+
+def read_parts(project: Project) -> Mapping[str, Part]:
+    """Which case is in which part."""
+    return splitting.read_parts(project.parts)
+
+
+def require_pin(project: Project) -> Pin:
+    """Check the frozen set against its pin; the first time of a version, lock it."""
+    if pin_of(project.layout.pins, project.classifier.version) is None:
+        return lock_frozen(project)
+    return pinned_cohort(project)[1]
+
+
+def lock_frozen(project: Project) -> Pin:
+    """Pin the frozen clinical test set of the classifier's version."""
+    version = project.classifier.version
+    pin = make_pin(frozen_cohort(project), version, 1, "")
+    append_pin(project.layout.pins, pin)
+    say(
+        f"{project.name} {version}: frozen set locked, pin 1, {len(pin.cases)} cases, "
+        f"{pin.total[:12]}. Commit {project.layout.pins.relative_to(project.root)}"
+    )
+    return pin

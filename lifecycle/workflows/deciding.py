@@ -1,0 +1,229 @@
+"""Threshold, compare, gate: from kept predictions to a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from lifecycle.cohorts.expectations import read_result
+from lifecycle.consistency import agree as agreeing
+from lifecycle.consistency.align import align
+from lifecycle.consistency.calls import call
+from lifecycle.consistency.tau import choose, curve
+from lifecycle.domain.digests import digest_of
+from lifecycle.domain.predictions import Cutoffs, Predictions
+from lifecycle.domain.verdict import Verdict
+from lifecycle.dossier import builds as kept
+from lifecycle.dossier.attempts import read_attempts
+from lifecycle.dossier.builds import Build
+from lifecycle.dossier.files import folder_whole, read_json, read_record, write_json, write_whole
+from lifecycle.errors import IntegrityError, UnusableInputError
+from lifecycle.gate import judge as judging
+from lifecycle.gate.evidence import Evidence
+from lifecycle.stats.intervals import attempt_level
+from lifecycle.workflows.boundary import say
+from lifecycle.workflows.data import pinned_cohort
+from lifecycle.workflows.project import Project
+
+AGREEMENT = "agreement.json"
+
+
+def current_build(project: Project) -> tuple[Build, tuple[Build, ...]]:
+    """The build that the pipeline stands at, and those of its version before it.
+
+    Raises:
+        UnusableInputError: nothing is enrolled yet, or it is a build of another version.
+    """
+    number = int(read_json(project.layout.current)["build"])
+    builds = kept.read_builds(project.layout)
+    if not 1 <= number <= len(builds):
+        raise IntegrityError(f"{project.layout.current} names b{number}, which is not in the dossier")
+    build = builds[number - 1]
+    if build.version != project.classifier.version:
+        raise UnusableInputError(
+            f"{project.name}: {build.name} is of version {build.version}, params.yaml says "
+            f"{project.classifier.version}; run `dvc repro`"
+        )
+    return build, tuple(b for b in builds[: number - 1] if b.version == build.version)
+
+
+def choose_threshold(project: Project) -> None:
+    """Tau from the holdout of the version's first build: later builds are held to it."""
+    build, before = current_build(project)
+    first = before[0] if before else build
+    holdout = kept.holdout_predictions(first)
+    plan = project.classifier.tau
+    cutoffs = choose(holdout, plan)
+    entry = {"version": build.version, "build": first.name, "cutoffs": asdict(cutoffs)}
+    write_json(project.layout.threshold, entry)
+    rows = "".join(
+        f"{point[0]!r},{point[1]!r},{point[2]!r}\n"
+        for point in curve(holdout, plan.positive or project.classifier.classes[0])
+    )
+    path = project.layout.work / "holdout_curve.csv"
+    write_whole(path, ("score,precision,recall\n" + rows).encode())
+    say(f"{project.name}: tau {cutoffs.status}: {_tau_said(cutoffs)}")
+
+
+def _tau_said(cutoffs: Cutoffs) -> str:
+    distinct = sorted(set(cutoffs.yes))
+    return ", ".join(f"{value:.4g}" for value in distinct)
+
+
+def read_cutoffs(project: Project) -> Cutoffs:
+    """Tau as the threshold stage kept it, strictly: it must follow from the first build again.
+
+    Raises:
+        IntegrityError: the file was changed.
+    """
+    entry = read_record(project.layout.threshold)
+    build, before = current_build(project)
+    first = before[0] if before else build
+    cutoffs = choose(kept.holdout_predictions(first), project.classifier.tau)
+    expected = {"version": build.version, "build": first.name, "cutoffs": asdict(cutoffs)}
+    if digest_of(expected) != digest_of(entry):
+        raise IntegrityError(
+            f"{project.layout.threshold}: tau does not follow from the holdout of {first.name}; "
+            f"restore the file, or run `dvc repro threshold@{project.name}`"
+        )
+    return cutoffs
+
+
+def pinned_predictions(project: Project, build: Build) -> Predictions:
+    """A build's scores on exactly the pinned cases.
+
+    Raises:
+        IntegrityError: they are scores of other cases.
+    """
+    _, pin = pinned_cohort(project)
+    predictions = kept.frozen_predictions(build)
+    if set(predictions.ids) != set(pin.cases):
+        odd = sorted(set(predictions.ids) ^ set(pin.cases))[0]
+        raise IntegrityError(
+            f"{build.folder / kept.FROZEN}: the cases are not those of pin {pin.number} "
+            f"(first: {odd})"
+        )
+    return predictions
+
+
+def references(before: tuple[Build, ...], released: frozenset[int]) -> tuple[Build, ...]:
+    """Whom a candidate faces: every released build of its version, or else the latest before it.
+
+    Refused and unreleased builds never enter a decision; the latest earlier build is good for a
+    look, and the verdict's basis says so.
+    """
+    signed = tuple(build for build in before if build.number in released)
+    return signed or before[-1:]
+
+
+def compare_builds(project: Project) -> None:
+    """Agreement of the current build with those that it must not contradict."""
+    build, before = current_build(project)
+    cutoffs = read_cutoffs(project)
+    faced = references(before, frozenset())
+    agreement = _agreement(project, build, faced, cutoffs) if faced else None
+    entry = {
+        "build": build.name,
+        "references": [reference.name for reference in faced],
+        "released": False,
+        "tau": list(cutoffs.yes),
+        "attempt": attempt_of(project, build),
+        "agreement": None if agreement is None else agreeing.to_json(agreement),
+    }
+    with folder_whole(project.comparison) as folder:
+        write_json(folder / AGREEMENT, entry)
+        write_whole(folder / "discordant.csv", _cases_csv(agreement).encode())
+    say(f"{project.name}: {_agreement_said(build, faced, agreement)}")
+
+
+def _agreement(
+    project: Project, build: Build, faced: tuple[Build, ...], cutoffs: Cutoffs
+) -> agreeing.Agreement:
+    policy = project.classifier.policy
+    members = (*faced, build)
+    aligned = align({member.name: pinned_predictions(project, member) for member in members})
+    series = agreeing.Series(
+        tuple(aligned), tuple(call(predictions, cutoffs) for predictions in aligned.values())
+    )
+    return agreeing.agree(
+        series,
+        attempt_level(policy.alpha, max(1, attempt_of(project, build))),
+        unit=policy.unit,
+        subgroups=aligned[build.name].subgroups,
+        scores=[predictions.scores for predictions in aligned.values()],
+        actions=policy.actions,
+    )
+
+
+def attempt_of(project: Project, build: Build) -> int:
+    """Which attempt the build's network was: 0 for a version's first.
+
+    Raises:
+        IntegrityError: it was scored without being recorded.
+    """
+    for attempt in read_attempts(project.layout):
+        if attempt.weights == build.weights and attempt.version == build.version:
+            return attempt.k
+    raise IntegrityError(
+        f"{project.layout.attempts}: no attempt is recorded for the weights of {build.name}; "
+        "restore the folder from git"
+    )
+
+
+def _agreement_said(
+    build: Build, faced: tuple[Build, ...], agreement: agreeing.Agreement | None
+) -> str:
+    if agreement is None:
+        return f"{build.name} is the first build of its version; nothing to compare with"
+    series = agreement.series
+    names = ", ".join(reference.name for reference in faced)
+    return (
+        f"{build.name} against {names}: {series.D} of {series.R} reportable cases discordant, "
+        f"{series.conversions} conversions, {series.S} cases"
+    )
+
+
+def _cases_csv(agreement: agreeing.Agreement | None) -> str:
+    """Discordant and converted cases as CSV for people; a leading = + - @ is made harmless."""
+    if agreement is None:
+        return "case,patient,kind\n"
+    head = ["case", "patient", "kind", *agreement.names]
+    rows = [(kind, one) for kind, many in _listed(agreement) for one in many]
+    lines = [[one.case, one.patient, kind, *(one.calls[n] for n in agreement.names)]
+             for kind, one in rows]  # fmt: skip
+    return "".join(",".join(_cell(text) for text in line) + "\n" for line in [head, *lines])
+
+
+def _listed(agreement: agreeing.Agreement) -> list[tuple[str, tuple[agreeing.Discordant, ...]]]:
+    return [("discordant", agreement.discordant), ("conversion", agreement.conversions)]
+
+
+def _cell(text: str) -> str:
+    safe = f"'{text}" if text[:1] in "=+-@" else text
+    return '"' + safe.replace('"', '""') + '"' if any(c in safe for c in ',"\n\r') else safe
+
+
+def judge_build(project: Project) -> None:
+    """Judge the current build and keep the verdict, whatever it is."""
+    verdict = judge_now(project)
+    path = project.layout.verdicts / f"b{verdict.build}.json"
+    write_json(path, judging.to_json(verdict))
+    write_json(project.layout.dossier / "metrics.json", metrics_of(project, verdict))
+    say(f"{project.name} b{verdict.build}: {verdict.status.upper()} ({verdict.basis})")
+
+
+def judge_now(project: Project) -> Verdict:
+    """The verdict on the current build, recomputed from its evidence; nothing is written."""
+    return judging.judge(project.classifier.policy, evidence_of(project))
+
+
+def evidence_of(project: Project) -> Evidence:
+    """Everything that the gate looks at, checked on the way."""
+    raise NotImplementedError
+
+
+def metrics_of(project: Project, verdict: Verdict) -> dict[str, Any]:
+    raise NotImplementedError

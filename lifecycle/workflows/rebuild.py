@@ -1,0 +1,106 @@
+"""`dvc repro` for people: what a rebuild would be, progress, mapped exit codes, verdicts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+from lifecycle.domain.classifier import Classifier
+from lifecycle.dossier.builds import first_of, read_builds
+from lifecycle.dossier.files import read_json
+from lifecycle.dossier.layout import Layout
+from lifecycle.errors import ExitCode, UnusableInputError, UsageError
+from lifecycle.numerics.fingerprint import changed_keys, fingerprint
+from lifecycle.params.reader import load
+from lifecycle.workflows.boundary import say
+from lifecycle.workflows.project import require_root
+from lifecycle.workflows.stage import LAST_FAILURE
+from lifecycle.workflows.terms import require_same_terms
+
+_DVC_FAILED = 255
+
+
+def rebuild(names: tuple[str, ...], force: bool, root: Path | None = None) -> int:
+    """Rebuild some classifiers (all where none is named) and say the verdicts.
+
+    Returns:
+        0 where the pipeline ran to its end, whatever the verdicts are (`lifecycle gate` has them as
+        exit codes); else the exit code of the stage that stopped it.
+    """
+    place = require_root(root)
+    classifiers = load(place)
+    for name in names:
+        if name not in classifiers:
+            raise UsageError(f"no classifier {name!r}; there are: {', '.join(classifiers)}")
+    chosen = {name: classifiers[name] for name in (names or classifiers)}
+    _require_tools(place)
+    for name, classifier in chosen.items():
+        say(_plan(place, name, classifier))
+    targets = [f"report@{name}" for name in names]
+    code = _repro(place, [*targets, *(["--force"] if force else [])])
+    for name in chosen:
+        say(_verdict_line(place, name))
+    return code
+
+
+def run_until(stage: str, name: str, root: Path | None = None) -> int:
+    """`dvc repro` up to a stage of one classifier."""
+    place = require_root(root)
+    if name not in load(place):
+        raise UsageError(f"no classifier {name!r}; there are: {', '.join(load(place))}")
+    _require_tools(place)
+    return _repro(place, [f"{stage}@{name}"])
+
+
+def _require_tools(root: Path) -> None:
+    if shutil.which("dvc") is None:
+        raise UnusableInputError(
+            "`dvc` is not on the path: activate the environment (. .venv/bin/activate), "
+            "or use `make rebuild`"
+        )
+    if not (root / ".dvc").is_dir():
+        raise UnusableInputError(
+            "there is no .dvc folder here: work in a git clone of the project, or run "
+            "`git init && dvc init`"
+        )
+
+
+def _plan(root: Path, name: str, classifier: Classifier) -> str:
+    """What a run amounts to, said before it starts."""
+    builds = read_builds(Layout(root, name))
+    require_same_terms(name, classifier, builds)
+    first = first_of(builds, classifier.version)
+    if first is None:
+        return f"{name} {classifier.version}: first build of the version"
+    latest = [build for build in builds if build.version == classifier.version][-1]
+    changes = changed_keys(latest.content["environment"], fingerprint())
+    said = "; ".join(changes) if changes else "environment unchanged"
+    return f"{name} {classifier.version}: rebuild after {latest.name}: {said}"
+
+
+def _repro(root: Path, arguments: list[str]) -> int:
+    failure = root / LAST_FAILURE
+    failure.unlink(missing_ok=True)
+    code = subprocess.run(["dvc", "repro", *arguments], cwd=root, check=False).returncode
+    if code == 0:
+        return 0
+    if failure.exists():
+        entry = json.loads(failure.read_bytes())
+        say(f"stage {entry['stage']} of {entry['classifier']} stopped the pipeline (see above)")
+        return int(entry["code"])
+    return int(ExitCode.UNUSABLE_INPUT) if code == _DVC_FAILED else code
+
+
+def _verdict_line(root: Path, name: str) -> str:
+    layout = Layout(root, name)
+    if not layout.current.exists():
+        return f"{name}: no build yet"
+    number = read_json(layout.current)["build"]
+    path = layout.verdicts / f"b{number}.json"
+    if not path.exists():
+        return f"{name} b{number}: not judged yet"
+    verdict = read_json(path)
+    worst = next((f["said"] for f in verdict["findings"] if f["status"] == verdict["status"]), "")
+    return f"{name} b{number}: {verdict['status'].upper()} ({verdict['basis']}). {worst}"

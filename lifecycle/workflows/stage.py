@@ -1,0 +1,63 @@
+"""How a DVC stage runs a workflow: one at a time per classifier, and not longer than DVC lives."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lifecycle.errors import UnusableInputError
+from lifecycle.workflows.boundary import guarded
+from lifecycle.workflows.project import Project, open_project
+
+LAST_FAILURE = Path("work") / "last-failure.json"
+_PR_SET_PDEATHSIG = 1
+
+
+def run_stage(stage: str, workflow: Callable[[Project], None]) -> None:
+    """Run a stage's workflow for the classifier named on the command line, and exit."""
+    die_with_parent()
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+
+    def work() -> None:
+        project = open_project(name)
+        with _alone(project):
+            workflow(project)
+
+    sys.exit(_noted(stage, name, guarded(work)))
+
+
+def _noted(stage: str, name: str, code: int) -> int:
+    """Leave the exit code for `lifecycle rebuild`: DVC turns every failure into 255."""
+    if code != 0 and LAST_FAILURE.parent.is_dir():
+        entry = {"stage": stage, "classifier": name, "code": code}
+        LAST_FAILURE.write_text(json.dumps(entry), encoding="utf-8")
+    return code
+
+
+def die_with_parent() -> None:
+    """End with DVC: a stage that outlives a killed `dvc repro` would overwrite a later one's work.
+
+    Linux only; elsewhere the lock per classifier alone protects.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@contextmanager
+def _alone(project: Project) -> Iterator[None]:
+    path = project.layout.work / ".stage.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UnusableInputError(
+                f"another process is at work on {project.name}; wait for it to end"
+            ) from None
+        yield

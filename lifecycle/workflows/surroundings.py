@@ -1,0 +1,101 @@
+"""What the outside world is like: the environment's fingerprint and the source files' digests."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from lifecycle.domain.classifier import Classifier, CohortSource
+from lifecycle.dossier.files import read_json, write_json
+from lifecycle.dossier.layout import Layout
+from lifecycle.errors import UnusableInputError
+from lifecycle.numerics.fingerprint import fingerprint
+from lifecycle.params.reader import load
+from lifecycle.workflows.boundary import say
+from lifecycle.workflows.project import require_root
+
+_CHUNK = 1 << 20
+
+
+def look_around(root: Path | None = None) -> None:
+    """Write the fingerprint and every classifier's source digests; close runs of killed builds."""
+    place = require_root(root)
+    classifiers = load(place)
+    write_json(Layout(place, "").environment, fingerprint())
+    remembered = place / "work" / "digests-by-time.json"
+    known = read_json(remembered) if remembered.exists() else {}
+    for name, classifier in classifiers.items():
+        layout = Layout(place, name)
+        write_json(layout.sources, source_digests(place, classifier, known))
+        _close_orphan(place, layout)
+    write_json(remembered, known)
+
+
+def _close_orphan(root: Path, layout: Layout) -> None:
+    lock = layout.work / "running.json"
+    if not lock.exists():
+        return
+    from lifecycle.tracking.runs import mark_orphan
+
+    orphan = mark_orphan(root, lock)
+    if orphan is not None:
+        say(f"{layout.name}: the run {orphan} of a killed build is now marked FAILED")
+
+
+def source_digests(root: Path, classifier: Classifier, known: dict[str, Any]) -> dict[str, str]:
+    """SHA-256 of every source file of a classifier, by path.
+
+    Args:
+        root: the project's root.
+        classifier: whose sources.
+        known: size, time of change and digest of files seen before; added to. A file whose size
+            and time are as before is not read again (cohorts can be tens of gigabytes).
+
+    Raises:
+        UnusableInputError: a file is missing; the key of params.yaml is named.
+    """
+    found = {}
+    for key, path in source_files(classifier):
+        place = root / path
+        if not place.exists():
+            raise UnusableInputError(f"params.yaml: {key}: there is no file {path}")
+        for file in _files(place):
+            inside = file.relative_to(place).as_posix()
+            found[path if inside == "." else f"{path}/{inside}"] = _digest(file, known)
+    return found
+
+
+def _files(place: Path) -> list[Path]:
+    if place.is_file():
+        return [place]
+    return sorted(path for path in place.rglob("*") if path.is_file())
+
+
+def _digest(file: Path, known: dict[str, Any]) -> str:
+    state = file.stat()
+    facts = [state.st_size, state.st_mtime_ns]
+    entry = known.get(str(file))
+    if isinstance(entry, list) and entry[:2] == facts:
+        return str(entry[2])
+    digest = hashlib.sha256()
+    with file.open("rb") as handle:
+        while chunk := handle.read(_CHUNK):
+            digest.update(chunk)
+    known[str(file)] = [*facts, digest.hexdigest()]
+    return digest.hexdigest()
+
+
+def source_files(classifier: Classifier) -> list[tuple[str, str]]:
+    """Every file that a classifier's data come from, with its key in params.yaml."""
+    found = _of_source("cohort", classifier.cohort)
+    if classifier.frozen.source is not None:
+        found += _of_source("frozen.source", classifier.frozen.source)
+    return found + [("preprocess.filters", path) for path in classifier.preprocess.filters]
+
+
+def _of_source(key: str, source: CohortSource) -> list[tuple[str, str]]:
+    found = [(f"{key}.path", source.path)]
+    if source.annotation is not None:
+        found.append((f"{key}.annotation.path", source.annotation.path))
+    return found

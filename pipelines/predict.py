@@ -1,0 +1,7 @@
+"""DVC stage `predict`: score the frozen clinical test set."""
+
+from lifecycle.workflows.building import predict_frozen
+from lifecycle.workflows.stage import run_stage
+
+if __name__ == "__main__":
+    run_stage("predict", predict_frozen)

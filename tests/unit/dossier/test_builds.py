@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lifecycle.dossier.attempts import read_attempts, record_attempt
+from lifecycle.dossier.builds import enrol, first_of, read_build, read_builds
+from lifecycle.dossier.layout import Layout
+from lifecycle.errors import IntegrityError, UnusableInputError
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return Layout(tmp_path, "c")
+
+
+def _content(version: str = "1", weights: str = "w") -> dict:
+    return {"classifier": "c", "version": version, "weights": {"sha256": weights}}
+
+
+def _enrol(layout: Layout, **what: str) -> int:
+    return enrol(layout, _content(**what), {"frozen.parquet": b"scores"}, {"run": "r"})
+
+
+def test_known_content_keeps_its_number(layout: Layout) -> None:
+    assert _enrol(layout) == 1
+    assert _enrol(layout, weights="v") == 2
+    assert _enrol(layout) == 1
+    assert [build.name for build in read_builds(layout)] == ["b1", "b2"]
+
+
+def test_the_first_of_a_version(layout: Layout) -> None:
+    _enrol(layout)
+    _enrol(layout, version="2")
+    _enrol(layout, version="2", weights="v")
+    builds = read_builds(layout)
+    first = first_of(builds, "2")
+    assert first is not None
+    assert first.number == 2
+    assert first_of(builds, "3") is None
+
+
+def test_every_single_bit_of_a_build_is_seen(layout: Layout) -> None:
+    _enrol(layout)
+    for path in sorted(layout.build(1).iterdir()):
+        data = path.read_bytes()
+        for bit in range(len(data) * 8):
+            flipped = bytearray(data)
+            flipped[bit // 8] ^= 1 << (bit % 8)
+            path.write_bytes(bytes(flipped))
+            with pytest.raises(IntegrityError, match="b1"):
+                read_builds(layout)
+        path.write_bytes(data)
+    assert len(read_builds(layout)) == 1
+
+
+def test_missing_and_strange_files_are_named(layout: Layout) -> None:
+    _enrol(layout)
+    _enrol(layout, weights="v")
+    (layout.build(2) / "extra").write_text("x", encoding="utf-8")
+    with pytest.raises(IntegrityError, match="extra does not belong"):
+        read_builds(layout)
+    (layout.build(2) / "extra").unlink()
+    (layout.build(2) / "frozen.parquet").unlink()
+    with pytest.raises(IntegrityError, match=r"frozen\.parquet is missing"):
+        read_builds(layout)
+    shutil.rmtree(layout.build(1))
+    with pytest.raises(IntegrityError, match="b1 is missing"):
+        read_builds(layout)
+    with pytest.raises(UnusableInputError, match="no build b7"):
+        read_build(layout, 7)
+
+
+def test_a_build_moved_to_another_place_is_refused(layout: Layout) -> None:
+    _enrol(layout)
+    shutil.copytree(layout.build(1), layout.build(2))
+    with pytest.raises(IntegrityError, match="another place"):
+        read_builds(layout)
+
+
+def test_attempts_count_networks_not_runs(layout: Layout) -> None:
+    assert record_attempt(layout, "1", "first", None).k == 0
+    assert record_attempt(layout, "1", "first", "first").k == 0
+    assert record_attempt(layout, "1", "second", "first").k == 1
+    assert record_attempt(layout, "1", "third", "first").k == 2
+    assert record_attempt(layout, "1", "second", "first").k == 1
+    assert record_attempt(layout, "2", "second", None).k == 0
+    assert len(read_attempts(layout)) == 4
+
+
+def test_every_single_bit_of_an_attempt_is_seen(layout: Layout) -> None:
+    record_attempt(layout, "1", "a" * 64, None)
+    path = next(layout.attempts.iterdir())
+    data = path.read_bytes()
+    for bit in range(len(data) * 8):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << (bit % 8)
+        path.write_bytes(bytes(flipped))
+        with pytest.raises(IntegrityError):
+            read_attempts(layout)

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from lifecycle.errors import UnusableInputError, UsageError
+from lifecycle.params.reader import load, load_one
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def _shipped() -> dict:
+    return YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+
+
+def _write(folder: Path, document: object) -> Path:
+    with (folder / "params.yaml").open("w", encoding="utf-8") as file:
+        YAML(typ="safe", pure=True).dump(document, file)
+    return folder
+
+
+def test_the_shipped_file_is_read() -> None:
+    found = load(ROOT)
+    assert list(found) == ["gbm-methylation", "breast-cytology"]
+    assert len(found["gbm-methylation"].classes) == 7
+    assert found["gbm-methylation"].recipe.lr == 0.0094
+    assert found["breast-cytology"].frozen.fraction == 0.25
+
+
+def test_the_template_engine_reads_the_same_numbers(tmp_path: Path) -> None:
+    # YAML 1.1 would read 1e-3 as text; DVC and we must agree on 1.2
+    document = _shipped()
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8").replace("0.0094", "94e-4")
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    assert load(tmp_path)["breast-cytology"].recipe.lr == document["classifiers"][
+        "breast-cytology"
+    ]["recipe"]["lr"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda s: s.update(colour="red"), "classifiers.breast-cytology.colour: unknown key"),
+        (lambda s: s["recipe"].update(lr="fast"), "classifiers.breast-cytology.recipe.lr"),
+        (lambda s: s["recipe"].update(lr=-1.0), "recipe.lr: input should be greater than 0"),
+        (lambda s: s["recipe"].pop("epochs"), "recipe.epochs: missing"),
+        (lambda s: s["recipe"].update(epochs=1.5), "recipe.epochs"),
+        (lambda s: s["recipe"]["numerics"].update(mode="exact"), "recipe.numerics.mode"),
+        (lambda s: s["tau"].update(positive="nobody"), "'nobody', which is not in `classes`"),
+        (lambda s: s["policy"].update(p=1.5), "policy.p"),
+        (lambda s: s["policy"].update(critical=["x"]), "policy.critical"),
+        (lambda s: s.update(classes=["a", "a"]), "names a class twice"),
+        (lambda s: s.update(classes=["a"]), "classes"),
+        (lambda s: s.update(frozen={}), "either `fraction` or `source`"),
+        (lambda s: s.update(version=1.0), "classifiers.breast-cytology.version"),
+        (lambda s: s["split"].update(holdout=True), "split.holdout"),
+    ],
+)
+def test_a_fault_is_named_with_its_section(tmp_path: Path, change, said: str) -> None:
+    document = _shipped()
+    change(document["classifiers"]["breast-cytology"])
+    with pytest.raises(UnusableInputError) as caught:
+        load(_write(tmp_path, document))
+    assert said in str(caught.value)
+
+
+def test_several_faults_are_all_named(tmp_path: Path) -> None:
+    document = _shipped()
+    document["classifiers"]["breast-cytology"]["recipe"].update(lr=0, epochs=0)
+    with pytest.raises(UnusableInputError) as caught:
+        load(_write(tmp_path, document))
+    assert "recipe.lr" in str(caught.value)
+    assert "recipe.epochs" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "classifiers:", "classifiers: [1]", "a: [", "classifiers: {A.b: {}}", "other: 1", "\x00"],
+)
+def test_what_is_no_params_file_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(UnusableInputError, match=r"params\.yaml"):
+        load(tmp_path)
+
+
+def test_a_missing_file_and_a_missing_name(tmp_path: Path) -> None:
+    with pytest.raises(UnusableInputError, match=r"no params\.yaml"):
+        load(tmp_path)
+    with pytest.raises(UsageError, match="there are: gbm-methylation, breast-cytology"):
+        load_one(ROOT, "nobody")
+
+
+def test_a_faulty_section_does_not_stop_the_others(tmp_path: Path) -> None:
+    document = _shipped()
+    document["classifiers"]["gbm-methylation"]["recipe"]["lr"] = "x"
+    assert load_one(_write(tmp_path, document), "breast-cytology").version == "1.0.0"

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from lifecycle.domain.classifier import ModelPlan, Numerics, Recipe, SearchPlan
+from lifecycle.domain.digests import tensors_digests
+from lifecycle.errors import UnusableInputError
+from lifecycle.models.build import build_model, load_tensors
+from lifecycle.training.search import grid, search
+from lifecycle.training.trainer import Examples, scores, train
+
+PLAN = ModelPlan(hidden=(8, 4))
+RECIPE = Recipe(lr=0.01, l2=0.001, epochs=6, minibatch=3, stop="best-holdout")
+
+
+def _examples(n: int = 40, p: int = 10, seed: int = 0) -> Examples:
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, n)
+    return Examples(rng.standard_normal((n, p)) + y[:, None] * 0.7, y)
+
+
+_CHILD = """
+import sys; sys.path.insert(0, {here!r})
+from test_trainer import *
+from test_trainer import _examples
+print(tensors_digests(train(PLAN, RECIPE, _examples(), _examples(seed=1), 3).tensors)["md5"])
+"""
+
+
+def test_two_processes_train_the_same_bits() -> None:
+    code = _CHILD.format(here=str(__import__("pathlib").Path(__file__).parent))
+    run = [sys.executable, "-W", "ignore", "-c", code]
+    seen = {subprocess.run(run, capture_output=True, text=True, check=True).stdout for _ in "ab"}
+    assert len(seen) == 1
+    assert len(seen.pop().strip()) == 32
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"lr": 0.02}, {"l2": 0.0}, {"minibatch": 2}])
+def test_every_term_of_the_recipe_reaches_the_weights(change: dict) -> None:
+    one = train(PLAN, RECIPE, _examples(), _examples(seed=1), 3)
+    two = train(PLAN, replace(RECIPE, **change), _examples(), _examples(seed=1), 3)
+    assert tensors_digests(one.tensors) != tensors_digests(two.tensors)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("mode", ["native", "deterministic"])
+def test_modes_and_dtypes(mode: str, dtype: str) -> None:
+    recipe = replace(RECIPE, numerics=Numerics(mode, dtype))  # type: ignore[arg-type]
+    found = train(PLAN, recipe, _examples(), _examples(seed=1), 3)
+    assert {value.dtype.name for value in found.tensors.values()} == {dtype}
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_rebuild_with_the_kept_epochs_gives_the_best_epoch_again() -> None:
+    first = train(PLAN, RECIPE, _examples(), _examples(seed=1), 3)
+    assert first.epochs == min(first.history, key=lambda e: (e.holdout_error, e.epoch)).epoch
+    again = replace(RECIPE, stop="fixed", epochs=first.epochs)
+    second = train(PLAN, again, _examples(), _examples(seed=1), 3)
+    assert tensors_digests(first.tensors) == tensors_digests(second.tensors)
+
+
+def test_adamax_follows_its_own_formula() -> None:
+    # an independent plain numpy step: Kingma & Ba 2014, Algorithm 2, with coupled L2
+    recipe = replace(RECIPE, epochs=1, minibatch=40, stop="fixed")
+    data = _examples()
+    model = build_model(PLAN, recipe, 10, 3)
+    loss = model.ops.cross_entropy(model(torch.from_numpy(data.x)), torch.from_numpy(data.y))
+    loss.backward()  # type: ignore[no-untyped-call]
+    trained = train(PLAN, recipe, data, data, 3).tensors
+    for name, parameter in model.named_parameters():
+        w = parameter.detach().numpy()
+        g = parameter.grad.numpy() + recipe.l2 * w  # type: ignore[union-attr]
+        step = recipe.lr / (1 - 0.9) * (0.1 * g) / np.maximum(0.0, np.abs(g) + 1e-8)
+        assert np.allclose(trained[name], w - step, rtol=1e-12, atol=1e-12), name
+
+
+def test_the_network_is_the_paper_s() -> None:
+    model = build_model(ModelPlan(), RECIPE, 51_000, 7)
+    shapes = [tuple(m.weight.shape) for m in model.layers()]
+    assert shapes == [(128, 51_000), (32, 128), (7, 32)]
+    assert len(model.norms) == 2
+
+
+def test_scores_lie_on_the_simplex_and_nan_is_refused() -> None:
+    model = build_model(PLAN, RECIPE, 10, 3)
+    found = scores(model, _examples().x, RECIPE)
+    assert np.abs(found.sum(axis=1) - 1).max() < 1e-12
+    bad = _examples().x.copy()
+    bad[2, 0] = np.nan
+    with pytest.raises(UnusableInputError, match="case number 3"):
+        scores(model, bad, RECIPE)
+
+
+def test_a_loss_that_overflows_is_named_with_its_epoch() -> None:
+    data = _examples()
+    data.x[0, 0] = np.inf
+    with pytest.raises(UnusableInputError, match="epoch 1: the loss is nan"):
+        train(PLAN, RECIPE, data, data, 3)
+
+
+def test_weights_of_another_shape_are_refused() -> None:
+    tensors = train(PLAN, replace(RECIPE, epochs=1), _examples(), _examples(), 3).tensors
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        load_tensors(build_model(PLAN, RECIPE, 11, 3), tensors)
+
+
+def test_the_grid_is_the_paper_s() -> None:
+    found = grid(8)
+    assert len(found) == 8
+    assert found[0] == pytest.approx(np.exp(-6), rel=1e-15)
+    assert found[-1] == pytest.approx(np.exp(-2), rel=1e-15)
+    assert np.allclose(np.diff(np.log(found)), 4 / 7)
+
+
+def test_search_takes_the_lowest_error_and_does_not_depend_on_jobs() -> None:
+    plan = SearchPlan(run=True, points=2, epochs=3)
+    data, held = _examples(), _examples(seed=1)
+    one = search(plan, PLAN, RECIPE, data, held, 3)
+    two = search(replace(plan, jobs=2), PLAN, RECIPE, data, held, 3)
+    assert one == two
+    assert len(one) == 4
+    assert one[0].error == min(point.error for point in one)
+    ties = [(p.lr, -p.l2) for p in one if p.error == one[0].error]
+    assert ties == sorted(ties)
