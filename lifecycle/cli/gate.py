@@ -9,11 +9,11 @@ import click
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="The verdict as JSON.")
 def command(name: str, as_json: bool) -> int:
-    """Judge the current build of NAME again from its evidence: exit 0 pass, 20 fail, 21 inconclusive.
+    """Judge the current build of NAME again: exit 0 pass, 20 fail, 21 inconclusive.
 
     Example: lifecycle gate gbm-methylation
     """
-    from lifecycle.workflows.deciding import judge_now
+    from lifecycle.workflows.judging import judge_now
     from lifecycle.workflows.project import open_project
     from lifecycle.workflows.showing import exit_code, show_verdict
 

@@ -11,7 +11,7 @@ import click
 def command(names: tuple[str, ...], force: bool) -> int:
     """Rebuild, compare and judge the classifiers NAMES (all of them where none is named).
 
-    Does the same work as `dvc repro`, says beforehand what a rebuild of each would be, and ends with
+    Does the work of `dvc repro`, says beforehand what a rebuild of each would be, and ends with
     the verdicts.
 
     Example: lifecycle rebuild gbm-methylation

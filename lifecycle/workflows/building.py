@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.cohorts import preprocess
+from lifecycle.cohorts.store import recorded_digest
 from lifecycle.domain.classifier import Recipe
 from lifecycle.domain.cohort import Cohort
 from lifecycle.domain.digests import digest_of, sha256, tensors_digests
@@ -22,6 +23,7 @@ from lifecycle.dossier.attempts import record_attempt
 from lifecycle.dossier.files import folder_whole, read_json, write_json, write_whole
 from lifecycle.dossier.predictions import read_parquet, write_parquet
 from lifecycle.errors import IntegrityError, UnusableInputError
+from lifecycle.gate.judge import policy_digest
 from lifecycle.workflows.boundary import say
 from lifecycle.workflows.data import (
     cohorts_of,
@@ -196,16 +198,8 @@ def _log_datasets(project: Project, run: Any) -> None:
     for part in ("training", "holdout"):
         x, cases = read_input(project, part)
         digest = digest_of([list(cases.ids), list(cases.labels), sha256(x.tobytes())])
-        run.dataset(
-            Dataset(
-                f"{project.name}/{part}",
-                part,
-                digest,
-                len(cases.ids),
-                len(fitted.features),
-                cases.origin,
-            )  # fmt: skip
-        )
+        size = (len(cases.ids), len(fitted.features))
+        run.dataset(Dataset(f"{project.name}/{part}", part, digest, *size, cases.origin))
 
 
 def _write_build(
@@ -251,14 +245,14 @@ def _write_curves(project: Project, history: tuple[Any, ...]) -> None:
 
 
 def run_facts(project: Project, run_id: str) -> dict[str, Any]:
-    """Volatile facts of a build: they are kept beside its content and do not make it another one."""
+    """Volatile facts of a build, kept beside its content: they do not make it another one."""
     commit, clean = git_state(project.root)
     return {
         "run": run_id,
         "commit": commit,
         "clean": clean,
         "built": datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
-        "policy": digest_of(asdict(project.classifier.policy)),
+        "policy": policy_digest(project.classifier.policy),
     }
 
 
@@ -364,7 +358,7 @@ def _content(project: Project) -> dict[str, Any]:
         "framework": facts["framework"],
         "inputs": {
             "sources": digest_of(read_json(project.layout.sources)),
-            "cohort": str(cohort.about["digest"]),
+            "cohort": recorded_digest(project.cohort),
             "parts": digest_of(dict(read_parts(project))),
             "features": preprocess.read(project.prepared).digest,
             "pin": pin,

@@ -97,7 +97,7 @@ def validate_data(project: Project) -> None:
             folder,
         )
         expectations.write_result(folder / "result.json", validation)
-    expectations.require(validation)
+    expectations.require(validation, project.validation / "data_docs" / "index.html")
 
 
 def part_of(cohort: Cohort, parts: Mapping[str, Part], part: Part) -> Cohort:

@@ -6,23 +6,17 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-
-from lifecycle.cohorts.expectations import read_result
 from lifecycle.consistency import agree as agreeing
 from lifecycle.consistency.align import align
 from lifecycle.consistency.calls import call
 from lifecycle.consistency.tau import choose, curve
 from lifecycle.domain.digests import digest_of
 from lifecycle.domain.predictions import Cutoffs, Predictions
-from lifecycle.domain.verdict import Verdict
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier.attempts import read_attempts
 from lifecycle.dossier.builds import Build
 from lifecycle.dossier.files import folder_whole, read_json, read_record, write_json, write_whole
 from lifecycle.errors import IntegrityError, UnusableInputError
-from lifecycle.gate import judge as judging
-from lifecycle.gate.evidence import Evidence
 from lifecycle.stats.intervals import attempt_level
 from lifecycle.workflows.boundary import say
 from lifecycle.workflows.data import pinned_cohort
@@ -40,7 +34,9 @@ def current_build(project: Project) -> tuple[Build, tuple[Build, ...]]:
     number = int(read_json(project.layout.current)["build"])
     builds = kept.read_builds(project.layout)
     if not 1 <= number <= len(builds):
-        raise IntegrityError(f"{project.layout.current} names b{number}, which is not in the dossier")
+        raise IntegrityError(
+            f"{project.layout.current} names b{number}, which is not in the dossier"
+        )
     build = builds[number - 1]
     if build.version != project.classifier.version:
         raise UnusableInputError(
@@ -121,35 +117,46 @@ def references(before: tuple[Build, ...], released: frozenset[int]) -> tuple[Bui
 
 def compare_builds(project: Project) -> None:
     """Agreement of the current build with those that it must not contradict."""
+    entry = comparison_of(project)
+    agreement = None if entry["agreement"] is None else agreeing.from_json(entry["agreement"])
+    with folder_whole(project.comparison) as folder:
+        write_json(folder / AGREEMENT, entry)
+        write_whole(folder / "discordant.csv", cases_csv(agreement).encode())
+    say(f"{project.name}: {_agreement_said(entry, agreement)}")
+
+
+def comparison_of(project: Project) -> dict[str, Any]:
+    """The comparison of the current build, from the kept predictions; nothing is written."""
     build, before = current_build(project)
     cutoffs = read_cutoffs(project)
+    # Signed releases are not there yet: nothing is released, and the verdict's basis says so.
     faced = references(before, frozenset())
-    agreement = _agreement(project, build, faced, cutoffs) if faced else None
-    entry = {
+    names = [reference.name for reference in faced]
+    agreement = _agreement(project, build, names, cutoffs) if faced else None
+    return {
         "build": build.name,
-        "references": [reference.name for reference in faced],
+        "references": names,
         "released": False,
         "tau": list(cutoffs.yes),
         "attempt": attempt_of(project, build),
         "agreement": None if agreement is None else agreeing.to_json(agreement),
     }
-    with folder_whole(project.comparison) as folder:
-        write_json(folder / AGREEMENT, entry)
-        write_whole(folder / "discordant.csv", _cases_csv(agreement).encode())
-    say(f"{project.name}: {_agreement_said(build, faced, agreement)}")
+
+
+def faced_predictions(project: Project, build: Build, names: list[str]) -> dict[str, Predictions]:
+    """Frozen scores of the references and of the build (last), on the same cases."""
+    members = [kept.read_build(project.layout, int(name[1:])) for name in names]
+    return align({one.name: pinned_predictions(project, one) for one in (*members, build)})
 
 
 def _agreement(
-    project: Project, build: Build, faced: tuple[Build, ...], cutoffs: Cutoffs
+    project: Project, build: Build, names: list[str], cutoffs: Cutoffs
 ) -> agreeing.Agreement:
     policy = project.classifier.policy
-    members = (*faced, build)
-    aligned = align({member.name: pinned_predictions(project, member) for member in members})
-    series = agreeing.Series(
-        tuple(aligned), tuple(call(predictions, cutoffs) for predictions in aligned.values())
-    )
+    aligned = faced_predictions(project, build, names)
+    calls = tuple(call(predictions, cutoffs) for predictions in aligned.values())
     return agreeing.agree(
-        series,
+        agreeing.Series(tuple(aligned), calls),
         attempt_level(policy.alpha, max(1, attempt_of(project, build))),
         unit=policy.unit,
         subgroups=aligned[build.name].subgroups,
@@ -173,20 +180,17 @@ def attempt_of(project: Project, build: Build) -> int:
     )
 
 
-def _agreement_said(
-    build: Build, faced: tuple[Build, ...], agreement: agreeing.Agreement | None
-) -> str:
+def _agreement_said(entry: Mapping[str, Any], agreement: agreeing.Agreement | None) -> str:
     if agreement is None:
-        return f"{build.name} is the first build of its version; nothing to compare with"
+        return f"{entry['build']} is the first build of its version; nothing to compare with"
     series = agreement.series
-    names = ", ".join(reference.name for reference in faced)
     return (
-        f"{build.name} against {names}: {series.D} of {series.R} reportable cases discordant, "
-        f"{series.conversions} conversions, {series.S} cases"
+        f"{entry['build']} against {', '.join(entry['references'])}: {series.D} of {series.R} "
+        f"reportable cases discordant, {series.conversions} conversions, {series.S} cases"
     )
 
 
-def _cases_csv(agreement: agreeing.Agreement | None) -> str:
+def cases_csv(agreement: agreeing.Agreement | None) -> str:
     """Discordant and converted cases as CSV for people; a leading = + - @ is made harmless."""
     if agreement is None:
         return "case,patient,kind\n"
@@ -204,26 +208,3 @@ def _listed(agreement: agreeing.Agreement) -> list[tuple[str, tuple[agreeing.Dis
 def _cell(text: str) -> str:
     safe = f"'{text}" if text[:1] in "=+-@" else text
     return '"' + safe.replace('"', '""') + '"' if any(c in safe for c in ',"\n\r') else safe
-
-
-def judge_build(project: Project) -> None:
-    """Judge the current build and keep the verdict, whatever it is."""
-    verdict = judge_now(project)
-    path = project.layout.verdicts / f"b{verdict.build}.json"
-    write_json(path, judging.to_json(verdict))
-    write_json(project.layout.dossier / "metrics.json", metrics_of(project, verdict))
-    say(f"{project.name} b{verdict.build}: {verdict.status.upper()} ({verdict.basis})")
-
-
-def judge_now(project: Project) -> Verdict:
-    """The verdict on the current build, recomputed from its evidence; nothing is written."""
-    return judging.judge(project.classifier.policy, evidence_of(project))
-
-
-def evidence_of(project: Project) -> Evidence:
-    """Everything that the gate looks at, checked on the way."""
-    raise NotImplementedError
-
-
-def metrics_of(project: Project, verdict: Verdict) -> dict[str, Any]:
-    raise NotImplementedError

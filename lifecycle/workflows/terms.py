@@ -20,7 +20,7 @@ def terms_of(classifier: Classifier) -> dict[str, Any]:
     terms = {key: everything[key] for key in KEPT}
     terms["search"] = {key: terms["search"][key] for key in ("run", "points", "epochs")}
     terms["frozen"] = {"fraction": everything["frozen"]["fraction"]}
-    return _plain(terms)
+    return {key: _plain(value) for key, value in terms.items()}
 
 
 def _plain(value: Any) -> Any:

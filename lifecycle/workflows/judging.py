@@ -1,0 +1,169 @@
+"""Gate: from a comparison and the kept evidence to a verdict."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lifecycle.cohorts.expectations import read_result
+from lifecycle.consistency import agree as agreeing
+from lifecycle.consistency.calls import call
+from lifecycle.domain.digests import digest_of
+from lifecycle.domain.predictions import Predictions
+from lifecycle.domain.verdict import Verdict
+from lifecycle.dossier import builds as kept
+from lifecycle.dossier.builds import Build
+from lifecycle.dossier.files import read_json, read_record, write_json
+from lifecycle.dossier.pins import read_pins
+from lifecycle.errors import IntegrityError
+from lifecycle.gate import judge as judging
+from lifecycle.gate.evidence import Basis, Evidence, frozen_figures, holdout_figures
+from lifecycle.workflows.boundary import say
+from lifecycle.workflows.deciding import (
+    AGREEMENT,
+    attempt_of,
+    comparison_of,
+    current_build,
+    faced_predictions,
+    read_cutoffs,
+)
+from lifecycle.workflows.project import Project
+
+
+def judge_build(project: Project) -> None:
+    """Judge the current build and keep the verdict, whatever it is."""
+    verdict = judge_now(project)
+    path = project.layout.verdicts / f"b{verdict.build}.json"
+    write_json(path, judging.to_json(verdict))
+    write_json(project.layout.dossier / "metrics.json", metrics_of(project, verdict))
+    say(f"{project.name} b{verdict.build}: {verdict.status.upper()} ({verdict.basis})")
+
+
+def judge_now(project: Project) -> Verdict:
+    """The verdict on the current build, recomputed from its evidence; nothing is written."""
+    return judging.judge(project.classifier.policy, evidence_of(project))
+
+
+def evidence_of(project: Project) -> Evidence:
+    """Everything that the gate looks at, checked on the way."""
+    build, before = current_build(project)
+    cutoffs = read_cutoffs(project)
+    compared = _read_comparison(project, build)
+    agreement = compared["agreement"]
+    aligned = faced_predictions(project, build, compared["references"])
+    calls = {name: call(predictions, cutoffs) for name, predictions in aligned.items()}
+    candidate = calls.pop(build.name)
+    policy, plan = project.classifier.policy, project.classifier.tau
+    return Evidence(
+        build=build.number,
+        basis=_basis(agreement, bool(compared["released"])),
+        attempt=0 if agreement is None else max(1, attempt_of(project, build)),
+        agreement=agreement,
+        cutoffs=cutoffs,
+        holdout=holdout_figures(kept.holdout_predictions(build), cutoffs, plan.positive),
+        frozen=frozen_figures(candidate, aligned[build.name].labels, calls, policy.unit),
+        validation_passed=read_result(project.validation / "result.json").passed,
+        pin_intact=True,  # pinned_predictions, above, ends the command otherwise
+        policy_newer=_run(build)["policy"] != judging.policy_digest(policy),
+        same_fingerprint_other_weights=_arithmetic_fault(build, before),
+        numerics_mode=project.classifier.recipe.numerics.mode,
+        rehearsals=0,
+        origin="simulated" if build.content["origin"] == "simulated" else "real",
+        task=project.classifier.task,
+        recipe_changed_after_list=_list_was_seen(project, build),
+    )
+
+
+def _read_comparison(project: Project, build: Build) -> dict[str, Any]:
+    """The comparison of the current build; it must follow from the kept predictions again.
+
+    Raises:
+        IntegrityError: it is of another build, or was changed.
+    """
+    path = project.comparison / AGREEMENT
+    if digest_of(read_record(path)) != digest_of(comparison_of(project)):
+        raise IntegrityError(
+            f"{path} does not follow from the kept predictions of {build.name}: it is stale or "
+            f"was changed; run `dvc repro compare@{project.name}`"
+        )
+    entry: dict[str, Any] = read_record(path)
+    kept_agreement = entry["agreement"]
+    agreement = None if kept_agreement is None else agreeing.from_json(kept_agreement)
+    return {**entry, "agreement": agreement}
+
+
+def _basis(agreement: agreeing.Agreement | None, released: bool) -> Basis:
+    if agreement is None:
+        return "first build"
+    return "statistical" if released else "unreleased reference"
+
+
+def _run(build: Build) -> dict[str, Any]:
+    return dict(read_json(build.folder / kept.RUN))
+
+
+def _arithmetic_fault(build: Build, before: tuple[Build, ...]) -> bool:
+    """Whether the same machine, data and recipe gave other weights before."""
+    same = ("environment", "inputs", "recipe")
+    return any(
+        all(build.content[key] == other.content[key] for key in same)
+        and build.weights != other.weights
+        for other in before
+    )
+
+
+def _list_was_seen(project: Project, build: Build) -> bool:
+    """Whether an earlier version was already compared on some of these frozen cases.
+
+    A version differs from the one before in its recipe or data; where its frozen set is the old
+    one, whoever changed the recipe could have seen which cases were discordant.
+    """
+    pins = read_pins(project.layout.pins)
+    cases = {
+        digest for pin in pins if pin.version == build.version for digest in pin.cases.values()
+    }
+    earlier = [b for b in kept.read_builds(project.layout) if b.version != build.version]
+    compared = {
+        b.version
+        for b in earlier
+        if b.number < build.number and kept.first_of(tuple(earlier), b.version) != b
+    }
+    shared = [pin for pin in pins if pin.version in compared]
+    return any(cases & set(pin.cases.values()) for pin in shared)
+
+
+def metrics_of(project: Project, verdict: Verdict) -> dict[str, Any]:
+    """The few figures that `dvc metrics diff` shows."""
+    build, _ = current_build(project)
+    cutoffs = read_cutoffs(project)
+    frozen, holdout = kept.frozen_predictions(build), kept.holdout_predictions(build)
+    calls = call(frozen, cutoffs)
+    series = verdict.shown.get("series")
+    return {
+        "build": build.number,
+        "verdict": verdict.status,
+        "tau": None if cutoffs.status == "refused" else max(cutoffs.yes),
+        "tau_status": cutoffs.status,
+        "holdout_accuracy": accuracy(holdout),
+        "frozen_accuracy": accuracy(frozen),
+        "frozen_reportable": float((calls.state != 0).any(axis=1).mean()),
+        "frozen_cases": len(frozen.ids),
+        "discordant": None if series is None else series["D"],
+        "conversions": None if series is None else series["conversions"],
+        "consistency": None if series is None else series["consistency"],
+        "simulated": build.content["origin"] == "simulated",
+    }
+
+
+def accuracy(predictions: Predictions) -> float | None:
+    """Share of labelled cases whose argmax is right, every case called; None without labels."""
+    known = [
+        (label, top)
+        for label, top in zip(
+            predictions.labels or (), predictions.scores.argmax(axis=1).tolist(), strict=False
+        )
+        if label
+    ]
+    if not known or predictions.task != "single":
+        return None
+    right = sum(predictions.classes[top] == label for label, top in known)
+    return float(right / len(known))
