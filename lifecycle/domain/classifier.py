@@ -273,22 +273,26 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Classifier:
-    """One section of params.yaml."""
+    """One section of params.yaml; every part of it is stated there, if only as `{}`.
+
+    Holds: no key has a silent default at this level, so what a build was made from can be read in
+    one place (and DVC can depend on each part).
+    """
 
     __pydantic_config__ = STRICT
     version: Name
     title: Name
+    task: Task
     classes: Annotated[tuple[Name, ...], MinLen(2)]
     cohort: CohortSource
     frozen: FrozenPlan
+    split: SplitPlan
+    preprocess: PreprocessPlan
+    model: ModelPlan
     recipe: Recipe
-    task: Task = "single"
-    split: SplitPlan = SplitPlan()
-    preprocess: PreprocessPlan = PreprocessPlan()
-    model: ModelPlan = ModelPlan()
-    search: SearchPlan = SearchPlan()
-    tau: TauPlan = TauPlan()
-    policy: Policy = Policy()
+    search: SearchPlan
+    tau: TauPlan
+    policy: Policy
 
     def __post_init__(self) -> None:
         """Names used in one place must exist in the other."""

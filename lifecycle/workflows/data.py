@@ -150,7 +150,7 @@ def kept_features(project: Project) -> tuple[str, ...] | None:
     first = first_build(project)
     if first is None:
         return None
-    return tuple((first.folder / FEATURES).read_text(encoding="utf-8").splitlines())
+    return tuple((first.folder / FEATURES).read_text(encoding="utf-8").split("\n")[:-1])
 
 
 def _write_input(folder: Path, name: str, cohort: Cohort, fitted: Preprocessing) -> None:

@@ -1,0 +1,100 @@
+"""Import of a cohort: one function for tables of the laboratory, bundled sets and simulated cases.
+
+What cannot be read is an error here. What can be read but should not be trusted (unknown classes,
+duplicate cases, beta values outside [0, 1], many missing cells) is left for the expectations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from lifecycle.cohorts.bundled import import_bundled
+from lifecycle.cohorts.matrix import import_matrix
+from lifecycle.cohorts.tables import MISSING
+from lifecycle.domain.classifier import CohortSource, Task
+from lifecycle.domain.cohort import Cohort
+from lifecycle.errors import UnusableInputError
+
+Progress = Callable[[str], None]
+
+
+def import_cohort(
+    source: CohortSource,
+    classes: tuple[str, ...],
+    task: Task,
+    root: Path,
+    progress: Progress | None = None,
+) -> Cohort:
+    """Cases, attributes and measurements of a source; labels mapped to classes.
+
+    Args:
+        source: what params.yaml says of the cohort.
+        classes: classes of the classifier; they order the parts of a multi-label case.
+        task: `single`, or `multi` where labels join classes with `|`.
+        root: the project's root, to which paths are relative.
+        progress: told in a sentence what begins and what was found.
+
+    Returns:
+        The cohort: float64 values with NaN for missing cells (simulated ones uint16 in units of
+        1/65536). Labels that are not classes are kept as they are.
+
+    Raises:
+        UnusableInputError: the source cannot be used; the message names file, line and column.
+    """
+    say = progress or (lambda sentence: None)
+    _require_label_column(source)
+    say(f"reading {source.dataset or source.path}")
+    cohort = _read(source, root)
+    labels = tuple(_label(text, source.labels or {}, classes, task) for text in cohort.labels)
+    cohort = replace(cohort, labels=labels)
+    if not source.keep_unlabelled:
+        _require_labels(source, cohort)
+    say(f"{len(cohort.ids)} cases x {len(cohort.features)} features ({cohort.origin})")
+    return cohort
+
+
+def _read(source: CohortSource, root: Path) -> Cohort:
+    if source.source == "simulated":
+        # Its plan and tables are not needed for the other sources.
+        from lifecycle.cohorts.simulate import load_settings, simulate  # noqa: PLC0415
+
+        return simulate(load_settings(root / source.path), source.part)
+    if source.source == "bundled":
+        return import_bundled(source)
+    return import_matrix(source, root)
+
+
+def _label(text: str, mapped: Mapping[str, str], classes: tuple[str, ...], task: Task) -> str:
+    """The class of a case, "" where it has none; parts of a multi-label case in class order."""
+    if task == "single":
+        return _class(text, mapped, classes)
+    parts = {_class(part.strip(), mapped, classes) for part in text.split("|")} - {""}
+    known = [name for name in classes if name in parts]
+    return "|".join([*known, *sorted(parts - set(known))])
+
+
+def _class(text: str, mapped: Mapping[str, str], classes: tuple[str, ...]) -> str:
+    if text in mapped:
+        return mapped[text]
+    return "" if text in MISSING and text not in classes else text
+
+
+def _require_label_column(source: CohortSource) -> None:
+    if source.source == "beta_matrix" and source.label is None and not source.keep_unlabelled:
+        raise UnusableInputError(
+            f"{source.path}: `label` is not given; name the column, or set `keep_unlabelled: true` "
+            "for a frozen set without labels"
+        )
+
+
+def _require_labels(source: CohortSource, cohort: Cohort) -> None:
+    without = [case for case, label in zip(cohort.ids, cohort.labels, strict=True) if not label]
+    if not without:
+        return
+    more = f" (and {len(without) - 1} more)" if len(without) > 1 else ""
+    raise UnusableInputError(
+        f"{source.path}: case {without[0]!r}{more} has no label; add it, or set "
+        "`keep_unlabelled: true` for a frozen set"
+    )

@@ -1,0 +1,228 @@
+"""Counting: from states of (case, class) cells to the figures of design 03.
+
+A cell is one class of one case. It is reported by a build where its state is not 0. Of a
+single-label case all cells are reported or none, so every rule below, said of cells, is the
+paper's rule on cases (seed 002, II.B); of a multi-label case each class speaks for itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lifecycle.stats.intervals import upper_bound, wilson
+
+Unit = Literal["patient", "component"]
+Mask = NDArray[np.bool_]
+Codes = NDArray[np.intp]
+States = NDArray[np.int8]
+
+SHOWN_ALPHA = 0.05  # Wilson intervals are shown at 95%, whatever level decides
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Longitudinal consistency of some builds on some cases.
+
+    Attributes:
+        name: of what.
+        S: cases looked at.
+        R: cases that the builds report (a cell of which the builds report).
+        D: cases of R whose reported results are not all equal.
+        conversions: cases with a cell that some of the builds report and some do not.
+        cases_any: cases that any of the builds reports.
+        cells_reported, cells_discordant: |R| and |D| counted in (case, class) cells.
+        reportable: share of all cells that the builds report; |R| / |S| for single-label.
+        consistency: 1 - |D| / |R|, None where R is empty.
+        consistency_all: 1 - |D| / |S|, None where S is empty.
+        changed: (|D| + conversions) / cases_any, each case once; None where nothing is reported.
+        m: units (patients or components) with a case in R.
+        Z: sum over them of the discordant fraction of their cases in R.
+        rate: Z / m, None where m = 0.
+        upper: exact upper bound U(Z, m, a).
+        units_any: units with any discordant case.
+        upper_any: U(units_any, m, a).
+        wilson: 95% Wilson interval of D / R, cases taken as independent (shown only).
+    """
+
+    name: str
+    S: int
+    R: int
+    D: int
+    conversions: int
+    cases_any: int
+    cells_reported: int
+    cells_discordant: int
+    reportable: float | None
+    consistency: float | None
+    consistency_all: float | None
+    changed: float | None
+    m: int
+    Z: float
+    rate: float | None
+    upper: float
+    units_any: int
+    upper_any: float
+    wilson: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Reports of one build that another does not make.
+
+    Attributes:
+        name: `all`, or the class that the reference called.
+        cases, reported_cases: cases with a lost report, cases that the reference reports.
+        units, reported_units: the same counts of patients or components: a unit with any lost
+            case counts whole.
+        rate: units / reported_units, None where there is none.
+        upper: U(units, reported_units, a).
+    """
+
+    name: str
+    cases: int
+    reported_cases: int
+    units: int
+    reported_units: int
+    rate: float | None
+    upper: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cells:
+    """Which cells count as what; four (n, k) masks.
+
+    Attributes:
+        spoken: reported by any build.
+        common: reported by the builds that are compared (R).
+        discordant: common, and not all equal (D).
+        partial: reported by some builds only (conversions).
+    """
+
+    spoken: Mask
+    common: Mask
+    discordant: Mask
+    partial: Mask
+
+    def pick(self, rows: Mask, column: int | None = None) -> Cells:
+        """The cells of some cases, of one class or of all."""
+        columns = slice(None) if column is None else slice(column, column + 1)
+        masks = (self.spoken, self.common, self.discordant, self.partial)
+        return Cells(*(mask[rows][:, columns] for mask in masks))
+
+
+def series_cells(states: States) -> Cells:
+    """R as the paper defines it: reported by every build.
+
+    Args:
+        states: (builds, n, k) int8.
+    """
+    reported = states != 0
+    spoken, common = reported.any(axis=0), reported.all(axis=0)
+    differ = (states == 1).any(axis=0) & (states == -1).any(axis=0)
+    return Cells(spoken, common, common & differ, spoken & ~common)
+
+
+def ever_cells(states: States) -> Cells:
+    """Contradictions between any two builds, over cells that at least two report."""
+    reported = states != 0
+    spoken, common = reported.any(axis=0), reported.sum(axis=0) >= 2
+    differ = (states == 1).any(axis=0) & (states == -1).any(axis=0)
+    return Cells(spoken, common, differ, spoken & ~reported.all(axis=0))
+
+
+def count(name: str, cells: Cells, unit: Codes, a: float) -> Figures:
+    """All figures of some cells.
+
+    Args:
+        name: of what.
+        cells: masks (n, k).
+        unit: (n,) code of each case's patient or component.
+        a: one-sided level of the bounds.
+    """
+    in_r, in_d = any_cell(cells.common), any_cell(cells.discordant)
+    converted, spoken = any_cell(cells.partial), any_cell(cells.spoken)
+    S, R, D, heard = len(in_r), _n(in_r), _n(in_d), _n(spoken)
+    m, Z, units_any = _by_unit(in_r, in_d, unit)
+    return Figures(
+        name=name,
+        S=S,
+        R=R,
+        D=D,
+        conversions=_n(converted),
+        cases_any=heard,
+        cells_reported=_n(cells.common),
+        cells_discordant=_n(cells.discordant),
+        reportable=_n(cells.common) / cells.common.size if cells.common.size else None,
+        consistency=1.0 - D / R if R else None,
+        consistency_all=1.0 - D / S if S else None,
+        changed=_n(in_d | converted) / heard if heard else None,
+        m=m,
+        Z=Z,
+        rate=Z / m if m else None,
+        upper=upper_bound(Z, m, a),
+        units_any=units_any,
+        upper_any=upper_bound(units_any, m, a),
+        wilson=wilson(D, R, SHOWN_ALPHA),
+    )
+
+
+def count_lost(name: str, reported: Mask, lost: Mask, unit: Codes, a: float) -> Lost:
+    """Lost reports by case and by unit; both masks are (n,), `lost` within `reported`."""
+    m, _, units = _by_unit(reported, lost, unit)
+    return Lost(
+        name=name,
+        cases=_n(lost),
+        reported_cases=_n(reported),
+        units=units,
+        reported_units=m,
+        rate=units / m if m else None,
+        upper=upper_bound(units, m, a),
+    )
+
+
+def unit_codes(patients: Sequence[str], groups: Sequence[str], unit: Unit) -> Codes:
+    """Code of each case's unit: its patient, or the component of patients that share groups.
+
+    Two patients are in one component when a chain of shared non-empty groups (slides) joins
+    them, since their flips could come from the slide.
+    """
+    codes = np.unique(np.asarray(patients, dtype=np.str_), return_inverse=True)[1].astype(np.intp)
+    if unit == "patient":
+        return codes
+    parent = list(range(int(codes.max(initial=-1)) + 1))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    first: dict[str, int] = {}
+    for code, group in zip(codes.tolist(), groups, strict=True):
+        if group:
+            parent[root(code)] = root(first.setdefault(group, code))
+    return np.array([root(code) for code in codes.tolist()], dtype=np.intp)
+
+
+def any_cell(mask: Mask) -> Mask:
+    """(n,) cases with any marked cell of an (n, k) mask."""
+    return np.asarray(mask.any(axis=1), dtype=np.bool_)
+
+
+def _n(mask: Mask) -> int:
+    return int(np.count_nonzero(mask))
+
+
+def _by_unit(in_r: Mask, in_d: Mask, unit: Codes) -> tuple[int, float, int]:
+    """m, Z and units with any; `fsum` makes Z independent of the order of cases."""
+    r = np.bincount(unit[in_r])
+    d = np.bincount(unit[in_d & in_r], minlength=len(r))
+    there = r > 0
+    Z = math.fsum((d[there] / r[there]).tolist())
+    return int(there.sum()), Z, int((d > 0).sum())
