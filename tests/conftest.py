@@ -1,24 +1,41 @@
-"""Shared ground for all tests: a small project in a temporary folder, and the real data's place."""
+"""Shared ground for all tests: a small project, built once by DVC, and the real data's place."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parent.parent
-
-
-def real_data() -> Path:
-    """Where the real data lie (LIFECYCLE_REAL_DATA, default ../shared/data)."""
-    return Path(os.environ.get("LIFECYCLE_REAL_DATA", ROOT.parent / "shared" / "data"))
+from support import ROOT, new_project, run_in
 
 
 @pytest.fixture
 def real() -> Path:
     """The folder of real data; the test is skipped where it is absent."""
-    place = real_data()
+    place = Path(os.environ.get("LIFECYCLE_REAL_DATA", ROOT.parent / "shared" / "data"))
     if not place.is_dir():
         pytest.skip(f"no real data at {place}; set LIFECYCLE_REAL_DATA")
     return place
+
+
+@pytest.fixture(scope="session")
+def _built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = new_project(tmp_path_factory.mktemp("built") / "project")
+    done = run_in(folder, "lifecycle", "rebuild")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture
+def project(_built: Path, tmp_path: Path) -> Path:
+    """A copy of the built project, to be changed at will (its MLflow store is a copy too)."""
+    folder = tmp_path / "project"
+    shutil.copytree(_built, folder, symlinks=True)
+    return folder
+
+
+@pytest.fixture
+def built(_built: Path) -> Path:
+    """The built project itself: for looking at, not for changing."""
+    return _built

@@ -37,6 +37,7 @@ class _Notes:
 
     name: str
     digest: str
+    header: tuple[str, ...]
     rows: Mapping[str, int]
     twice: frozenset[str]
     columns: Mapping[str, tuple[str, ...]]
@@ -69,7 +70,7 @@ def import_matrix(source: CohortSource, root: Path) -> Cohort:
     table = open_table(root / source.path, source.path, source.separator)
     notes = _read_notes(source, root)
     own = _own_attributes(source, notes)
-    _require_named(source, table, own)
+    _require_named(source, table, notes, own)
     way = _orientation(source, table, notes)
     read = _samples_in_rows if way == _WAYS[0] else _features_in_rows
     matrix = read(source, table, own)
@@ -104,7 +105,8 @@ def _read_notes(source: CohortSource, root: Path) -> _Notes | None:
     columns = table.cells([c for c in table.header if c in wanted], []).text
     ids = columns[key]
     twice = frozenset(case for case, count in Counter(ids).items() if count > 1)
-    return _Notes(table.name, table.digest, {case: i for i, case in enumerate(ids)}, twice, columns)
+    rows = {case: i for i, case in enumerate(ids)}
+    return _Notes(table.name, table.digest, table.header, rows, twice, columns)
 
 
 def _noted(
@@ -131,8 +133,10 @@ def _noted(
 # ---- which way round
 
 
-def _require_named(source: CohortSource, table: Table, own: tuple[str, ...]) -> None:
-    """What the source names is somewhere in the table, whichever way round it is."""
+def _require_named(
+    source: CohortSource, table: Table, notes: _Notes | None, own: tuple[str, ...]
+) -> None:
+    """What the source names is somewhere, whichever way round the table is."""
     if source.id is not None and source.id not in table.header:
         raise _missing(table.name, "id", source.id, table.header)
     if source.id is None and source.label == table.header[0] and source.label in own:
@@ -143,7 +147,9 @@ def _require_named(source: CohortSource, table: Table, own: tuple[str, ...]) -> 
         if column in own and column not in table.header:
             rows = table.first_column()
             if column not in rows:
-                raise _missing(table.name, field, column, (*table.header, *rows))
+                files = f"neither {notes.name} nor {table.name}" if notes else table.name
+                names = (*(notes.header if notes else ()), *table.header, *rows)
+                raise _missing(files, field, column, names)
 
 
 def _orientation(source: CohortSource, table: Table, notes: _Notes | None) -> str:
@@ -246,8 +252,9 @@ def _fields(source: CohortSource) -> list[tuple[str, str]]:
 def _missing(
     name: str, field: str, column: str, names: Sequence[str], what: str = "column"
 ) -> UnusableInputError:
+    has = "has a" if name.startswith("neither ") else "has no"
     return UnusableInputError(
-        f"{name} has no {what} {column!r}, which `{field}` names; {similar(column, names)}"
+        f"{name} {has} {what} {column!r}, which `{field}` names; {similar(column, names)}"
     )
 
 

@@ -207,7 +207,7 @@ def _extreme(
 
 
 def _named(features: Sequence[str], positions: NDArray[np.intp]) -> NDArray[Any]:
-    return np.array([features[i] if i >= 0 else "" for i in positions], dtype=object)
+    return np.array([_visible(features[i]) if i >= 0 else "" for i in positions], dtype=object)
 
 
 def _case_attributes(cohort: Cohort, where: list[str], source: str) -> pd.DataFrame:
@@ -326,7 +326,7 @@ def _owners(kind: str, members: list[_Member]) -> Iterator[dict[str, Any]]:
     for member in members:
         owner = getattr(member, kind)
         if owner:
-            found.setdefault(owner, {}).setdefault(member.part, member.id)
+            found.setdefault(owner, {}).setdefault(member.part, _visible(member.id))
     for owner, first in found.items():
         sides = _sides(set(first))
         where = ", ".join(f"{side} (case {first[side]})" for side in sides)
@@ -342,4 +342,6 @@ def _classes(
         labels = set(member.label.split(BETWEEN_CLASSES)) if task == "multi" else {member.label}
         count.update((label, member.part) for label in labels)
     for name in classes:
-        yield {"kind": "class", "named": name} | {side: count[name, side] for side in SIDES}
+        yield {"kind": "class", "named": _visible(name)} | {
+            side: count[name, side] for side in SIDES
+        }

@@ -199,6 +199,7 @@ def _split(line: str, separator: str) -> list[str]:
 
 def _open_text(data: bytes, name: str, digest: str, separator: str) -> TextTable:
     line = _header_line(data)
+    _require_closed(name, 1, line)
     header = tuple(cell.strip() for cell in _split(line, separator))
     if len(header) == 1:
         raise UnusableInputError(f"{name} has a single column; {_separator_hint(line, separator)}")
@@ -206,6 +207,12 @@ def _open_text(data: bytes, name: str, digest: str, separator: str) -> TextTable
     match = _HEADER.match(data)
     end = match.end() if match else len(data)
     return TextTable(name, header, digest, separator, data, end)
+
+
+def _require_closed(name: str, line: int, text: str) -> None:
+    """Quotation marks are closed on their line."""
+    if text.count('"') % 2:
+        raise UnusableInputError(f"{name}, line {line}: a quotation mark is missing or too many")
 
 
 def _separator_hint(line: str, used: str) -> str:
@@ -253,14 +260,19 @@ class TextTable:
             return {}
         found: dict[str, tuple[str, ...]] = {}
         for match in _row_pattern(names, self.separator).finditer(self.data, self.body):
-            cells = tuple(c.strip() for c in _split(match[0].decode("utf-8"), self.separator))
+            line = self.data.count(b"\n", 0, match.start()) + 1
+            cells = self._row(line, match[0].decode("utf-8"))
             if cells[0] in found:
                 raise UnusableInputError(f"{self.name}: two rows are called {cells[0]!r}")
-            if len(cells) != len(self.header):
-                line = self.data.count(b"\n", 0, match.start()) + 1
-                raise self._wrong_count(line, len(cells))
             found[cells[0]] = cells
         return found
+
+    def _row(self, line: int, text: str) -> tuple[str, ...]:
+        _require_closed(self.name, line, text)
+        cells = tuple(cell.strip() for cell in _split(text, self.separator))
+        if len(cells) != len(self.header):
+            raise self._wrong_count(line, len(cells))
+        return cells
 
     def cells(
         self, text: Sequence[str], numbers: Sequence[str], skip: frozenset[str] = frozenset()
@@ -280,7 +292,8 @@ class TextTable:
         except pa.ArrowInvalid as error:
             self._explain(frozenset(numbers), skip)
             said = " ".join(str(error).split())[:300]
-            raise UnusableInputError(f"{self.name} cannot be read: {said}") from None
+            odd = "; a quotation mark is missing or too many" if self.data.count(b'"') % 2 else ""
+            raise UnusableInputError(f"{self.name} cannot be read: {said}{odd}") from None
         return _cells(table, text, numbers)
 
     def _parsed(self, body: memoryview, text: Sequence[str], numbers: Sequence[str]) -> Any:
@@ -369,7 +382,8 @@ def _cells(table: Any, text: Sequence[str], numbers: Sequence[str]) -> Cells:
 def _open_parquet(raw: bytes, name: str, digest: str) -> ParquetTable:
     try:
         table = pq.ParquetFile(pa.BufferReader(raw)).read(use_threads=False)
-    except (pa.ArrowException, OSError) as error:
+        table.validate(full=True)
+    except (pa.ArrowException, OSError, ValueError) as error:
         said = " ".join(str(error).split())[:200]
         raise UnusableInputError(
             f"{name} is torn or no Parquet file: {said}; write it again"

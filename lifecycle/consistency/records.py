@@ -6,6 +6,7 @@ import dataclasses
 import math
 import types
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from lifecycle.errors import UnusableInputError
@@ -55,12 +56,18 @@ def _wrong(where: str, expected: str, value: Any) -> UnusableInputError:
 def _dataclass(kind: Any, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         raise _wrong(where, "an object", value)
-    hints = get_type_hints(kind)
-    names = {f.name for f in dataclasses.fields(kind)}
-    for name in sorted(names ^ set(value)):
+    hints = _fields(kind)
+    for name in sorted(set(hints) ^ set(value)):
         fault = "is not known here" if name in value else "is missing"
         raise UnusableInputError(f"{where}: key {name!r} {fault}")
     return kind(**{name: rebuild(hints[name], value[name], f"{where}.{name}") for name in value})
+
+
+@cache
+def _fields(kind: Any) -> dict[str, Any]:
+    """Resolved types of a dataclass's fields; resolving them anew for each case is slow."""
+    hints = get_type_hints(kind)
+    return {f.name: hints[f.name] for f in dataclasses.fields(kind)}
 
 
 def _union(kind: Any, value: Any, where: str) -> Any:

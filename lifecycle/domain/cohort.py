@@ -99,7 +99,7 @@ class Preprocessing:
     Attributes:
         convention, epsilon: as in `PreprocessPlan`.
         features: kept features, in network order.
-        mean, sd: (p,) of the training part, for `standardised`; empty otherwise.
+        mean, sd: (p,) of the converted training values; the mean stands in for missing values.
         digest: SHA-256 of all of the above.
     """
 

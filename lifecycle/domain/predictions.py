@@ -62,8 +62,10 @@ class Cutoffs:
         yes: one value per class; the same value C times for one tau.
         no: one value per class, or None for single-label classifiers.
         status: `proposed`, `provisional` (too few true positives for the target bound) or
-            `refused` (too few to choose at all; then nothing is reportable).
-        evidence: how it was chosen: true positives, bounds, the class, the holdout.
+            `refused` (too few to choose at all; then nothing is reportable) or `given` (stated
+            by a person; good for a look, inconclusive in the gate).
+        evidence: how it was chosen: true positives, bounds, the class, the holdout; classes that
+            were refused one by one stand in `refused_yes` and `refused_no`.
     """
 
     yes: tuple[float, ...]

@@ -102,7 +102,8 @@ def wilson(x: int, n: int, alpha: float) -> tuple[float, float]:
     z = float(ndtri(1.0 - alpha / 2.0))
     centre = (x + z * z / 2.0) / (n + z * z)
     half = z / (n + z * z) * math.sqrt(x * (n - x) / n + z * z / 4.0)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # at the ends the formula is exact, its rounding is not
+    return max(0.0, centre - half) if x else 0.0, min(1.0, centre + half) if x < n else 1.0
 
 
 def allowed(p: float) -> float:

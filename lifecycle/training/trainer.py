@@ -76,8 +76,8 @@ def train(
 ) -> Trained:
     """Train by Adamax on cross-entropy with coupled L2 (seed 002, IV.C and Eq. 1).
 
-    With `stop: best-holdout` the network of the epoch with the lowest holdout error is kept (the
-    earliest among equals); with `fixed` the last one is.
+    With `stop: best-holdout` the network of the epoch with the lowest holdout error is kept (among
+    equals the lowest holdout loss, then the earliest); with `fixed` the last one is.
 
     Raises:
         UnusableInputError: the loss became NaN or infinite; the epoch is named.
@@ -89,7 +89,7 @@ def train(
         )
         train_set, held = _tensors(training, dtype), _tensors(holdout, dtype)
         history: list[Epoch] = []
-        kept: tuple[float, int, dict[str, NDArray[np.generic]]] | None = None
+        kept: tuple[tuple[float, float], int, dict[str, NDArray[np.generic]]] | None = None
         for number in range(1, recipe.epochs + 1):
             epoch = _epoch(model, optimiser, train_set, held, recipe, number)
             history.append(epoch)
@@ -97,8 +97,9 @@ def train(
                 observe(epoch)
             if recipe.stop == "fixed":
                 continue
-            if kept is None or epoch.holdout_error < kept[0]:
-                kept = (epoch.holdout_error, number, tensors_of(model))
+            score = (epoch.holdout_error, epoch.holdout_loss)
+            if kept is None or score < kept[0]:
+                kept = (score, number, tensors_of(model))
         if kept is None:
             return Trained(tensors_of(model), recipe.epochs, tuple(history))
         return Trained(kept[2], kept[1], tuple(history))

@@ -19,6 +19,7 @@ from lifecycle.dossier.predictions import read_csv, read_parquet
 from lifecycle.errors import ExitCode, UsageError
 from lifecycle.gate.criteria import judge_consistency
 from lifecycle.stats.intervals import patients_needed
+from lifecycle.workflows.boundary import say
 from lifecycle.workflows.deciding import cases_csv, current_build, read_cutoffs
 from lifecycle.workflows.project import Project
 
@@ -55,6 +56,7 @@ def compare_files(question: Question, as_json: bool) -> tuple[str, int]:
     if len(question.files) < 2:
         raise UsageError("name at least two prediction files, the oldest build first")
     aligned = align(_read_all(question))
+    _warn_without_patients(aligned)
     agreement = _agree(aligned, _one_tau(aligned, question.tau), question.alpha, question.unit)
     if question.discordant is not None:
         question.discordant.write_text(cases_csv(agreement), encoding="utf-8")
@@ -77,9 +79,15 @@ def _read_all(question: Question) -> dict[str, Predictions]:
     return named
 
 
+def _warn_without_patients(aligned: dict[str, Predictions]) -> None:
+    bare = [name for name, one in aligned.items() if one.patients == one.ids]
+    if bare:
+        say(f"warning: {bare[0]} names no patients: every case counts as a patient of its own")
+
+
 def _one_tau(aligned: dict[str, Predictions], tau: float) -> Cutoffs:
     classes = next(iter(aligned.values())).classes
-    return Cutoffs((tau,) * len(classes), None, "proposed", {"tau": tau, "from": "--tau"})
+    return Cutoffs((tau,) * len(classes), None, "given", {"tau": tau, "from": "--tau"})
 
 
 def _agree(

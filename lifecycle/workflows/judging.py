@@ -56,6 +56,7 @@ def evidence_of(project: Project) -> Evidence:
     return Evidence(
         build=build.number,
         basis=_basis(agreement, bool(compared["released"])),
+        # weights equal to the first build's are no attempt; they are held to the first one's level
         attempt=0 if agreement is None else max(1, attempt_of(project, build)),
         agreement=agreement,
         cutoffs=cutoffs,

@@ -90,7 +90,10 @@ def test_the_pinned_cases_pass_in_any_order() -> None:
         (lambda c: c.take([0, 1, 3]), "case 'case-2' is missing."),
         (lambda c: c.take([0]), "case 'case-1' is missing (and 2 more)"),
         (lambda c: replace(c, ids=("x", *c.ids[1:])), "case 'x' was not pinned"),
-        (lambda c: _with_value(c, 2, 0, np.nextafter(c.values[2, 0], 1)), "case 'case-2' was chang"),
+        (
+            lambda c: _with_value(c, 2, 0, np.nextafter(c.values[2, 0], 1)),
+            "case 'case-2' was chang",
+        ),
         (lambda c: replace(c, labels=("B", *c.labels[1:])), "case 'case-0' was changed."),
         (lambda c: replace(c, labels=("A", "A", "B", "B")), "case 'case-1' was changed."),
         (lambda c: replace(c, patients=("p9", *c.patients[1:])), "case 'case-0' was changed."),

@@ -149,12 +149,16 @@ def _damaged(folder: Path, name: str, damage) -> pytest.ExceptionInfo[UnusableIn
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize(
     "damage",
-    [lambda b: None, lambda b: b"", lambda b: b[: len(b) // 2], lambda b: b[:-1], lambda b: b + b"x"],
+    [
+        lambda b: None,
+        lambda b: b"",
+        lambda b: b[: len(b) // 2],
+        lambda b: b[:-1],
+        lambda b: b + b"x",
+    ],
     ids=["missing", "empty", "half", "last byte lost", "longer"],
 )
 def test_missing_and_torn_files_are_named(tmp_path: Path, name: str, damage) -> None:
-    if name == store.FACTS and damage(b"{}\n") == b"{}":
-        pytest.skip("the newline at the end of the record carries nothing")
     said = str(_damaged(tmp_path / "cohort", name, damage).value)
     assert name in said
     assert "run the import stage again" in said

@@ -34,9 +34,10 @@ def test_the_template_engine_reads_the_same_numbers(tmp_path: Path) -> None:
     document = _shipped()
     text = (ROOT / "params.yaml").read_text(encoding="utf-8").replace("0.0094", "94e-4")
     (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
-    assert load(tmp_path)["breast-cytology"].recipe.lr == document["classifiers"][
-        "breast-cytology"
-    ]["recipe"]["lr"]
+    assert (
+        load(tmp_path)["breast-cytology"].recipe.lr
+        == document["classifiers"]["breast-cytology"]["recipe"]["lr"]
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,527 @@
+"""The criteria of design 03, each a small pure function from policy and evidence to findings.
+
+A criterion that does not apply returns no finding, never a pass; one whose evidence is missing
+returns inconclusive. The bounds are taken here, from Z and m at the attempt's own level, not read
+from the agreement.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from lifecycle.consistency.agree import Agreement, Pair
+from lifecycle.consistency.calls import REFUSED_NO, REFUSED_YES
+from lifecycle.consistency.figures import Figures, Lost
+from lifecycle.domain.classifier import Policy
+from lifecycle.domain.verdict import Finding, Status
+from lifecycle.gate.evidence import Evidence, MarginCounts
+from lifecycle.stats.intervals import allowed, attempt_level, patients_needed, upper_bound
+
+Findings = tuple[Finding, ...]
+Criterion = Callable[[Policy, Evidence], Findings]
+
+COMPARED = ("statistical", "unreleased reference")
+BASES = ("first build", "identity", *COMPARED)
+NO_UNITS = "cannot be shown: no patient to judge it on."
+
+
+def percent(share: float) -> str:
+    """A share for a person, three digits."""
+    return f"{100 * share:.3g}%"
+
+
+def level(policy: Policy, evidence: Evidence) -> float | None:
+    """a_k of this attempt; None where no attempt is counted."""
+    if evidence.basis not in COMPARED or evidence.attempt < 1:
+        return None
+    return attempt_level(policy.alpha, evidence.attempt)
+
+
+def _plain(criterion: str, status: Status, said: str) -> Findings:
+    return (Finding(criterion, status, None, None, None, said),)
+
+
+def _yes_no(criterion: str, holds: bool | None, good: str, bad: str, status: Status) -> Findings:
+    """None is missing; anything but True and False is missing too."""
+    if holds is True:
+        return _plain(criterion, "pass", good)
+    if holds is False:
+        return _plain(criterion, status, bad)
+    return _plain(criterion, "inconclusive", f"No evidence of {criterion} was given.")
+
+
+def complete(policy: Policy, evidence: Evidence) -> Findings:
+    """Nothing that this basis needs is missing or contradicts itself."""
+    gaps = [name for name in evidence.__slots__ if getattr(evidence, name) is None]
+    if evidence.basis == "first build":
+        gaps = [name for name in gaps if name != "agreement"]
+    faults = [f"{name.replace('_', ' ')} is missing" for name in gaps] + _faults(policy, evidence)
+    if faults:
+        return _plain("evidence", "inconclusive", f"The evidence does not do: {'; '.join(faults)}.")
+    return _plain("evidence", "pass", "All the evidence that this basis needs is there.")
+
+
+def _faults(policy: Policy, evidence: Evidence) -> list[str]:
+    agreement, found = evidence.agreement, []
+    if evidence.basis not in BASES:
+        found.append(f"the basis {evidence.basis!r} is unknown")
+    if evidence.basis in COMPARED and evidence.attempt < 1:
+        found.append("the attempt is not numbered")
+    if evidence.basis == "first build" and agreement is not None:
+        found.append("a first build has nothing to agree with, yet an agreement was given")
+    if agreement is not None and agreement.unit != policy.unit:
+        found.append(f"the agreement counts by {agreement.unit}, the policy by {policy.unit}")
+    if agreement is not None and agreement.task != evidence.task:
+        found.append(f"the agreement is of a {agreement.task}-label classifier")
+    if agreement is not None and not agreement.candidate_pairs():
+        found.append("the agreement has no build that faces the candidate")
+    return found
+
+
+def validation(policy: Policy, evidence: Evidence) -> Findings:
+    """The data met their expectations."""
+    return _yes_no(
+        "data.validation",
+        evidence.validation_passed,
+        "The data met their expectations.",
+        "The data did not meet their expectations; the validation report names where.",
+        "fail",
+    )
+
+
+def pin(policy: Policy, evidence: Evidence) -> Findings:
+    """The frozen set is the one that was pinned."""
+    return _yes_no(
+        "pin",
+        evidence.pin_intact,
+        "The frozen clinical test set is the pinned one.",
+        "The frozen clinical test set is not the one that was pinned.",
+        "fail",
+    )
+
+
+def policy_age(policy: Policy, evidence: Evidence) -> Findings:
+    """A policy written after the build could have been fitted to it."""
+    older = None if evidence.policy_newer is None else evidence.policy_newer is False
+    return _yes_no(
+        "policy.age",
+        older,
+        "The policy stood before the build was made.",
+        "The policy was changed after this build was made: a second person has to accept it.",
+        "inconclusive",
+    )
+
+
+def recipe(policy: Policy, evidence: Evidence) -> Findings:
+    """After a look at the discordant list, alpha is no remedy."""
+    blind = (
+        None
+        if evidence.recipe_changed_after_list is None
+        else evidence.recipe_changed_after_list is False
+    )
+    return _yes_no(
+        "recipe.blind",
+        blind,
+        "The recipe was not changed after the discordant cases had been seen.",
+        "The recipe was changed after the discordant cases had been seen: no level makes up for "
+        "that; use fresh patients, or let a second person accept it.",
+        "inconclusive",
+    )
+
+
+def tau(policy: Policy, evidence: Evidence) -> Findings:
+    """Tau was chosen on enough patients to be used at all."""
+    cutoffs = evidence.cutoffs
+    if cutoffs is None:
+        return _plain("tau", "inconclusive", "There is no tau.")
+    closed = {*cutoffs.evidence.get(REFUSED_YES, ()), *cutoffs.evidence.get(REFUSED_NO, ())}
+    critical = sorted(closed & set(policy.critical))
+    said = str(cutoffs.evidence.get("said", "")) or f"tau is {cutoffs.status}."
+    if cutoffs.status not in ("proposed", "provisional"):
+        status: Status = "inconclusive"
+        said = f"tau is {cutoffs.status}: {said}"
+    elif critical:
+        status, said = "inconclusive", f"tau is refused for {', '.join(critical)}: {said}"
+    else:
+        status = "pass"
+        said += f" Not reported: {', '.join(sorted(closed))}." if closed else ""
+    bound = _finite(cutoffs.evidence.get("precision_bound"))
+    limit = _finite(cutoffs.evidence.get("refuse_below"))
+    return (Finding("tau", status, _finite(cutoffs.evidence.get("tau")), limit, bound, said),)
+
+
+def _finite(value: object) -> float | None:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    return None
+
+
+def arithmetic(policy: Policy, evidence: Evidence) -> Findings:
+    """Same code, data, recipe and machine must give the same weights, except in native mode."""
+    differs = evidence.same_fingerprint_other_weights
+    if differs is True and evidence.numerics_mode == "native":
+        return _plain(
+            "arithmetic",
+            "pass",
+            "Other weights came from the same recipe and machine; native mode promises no more.",
+        )
+    same = None if differs is None else differs is False
+    return _yes_no(
+        "arithmetic",
+        same,
+        "No build of the same recipe, data and machine has other weights.",
+        f"The same recipe, data and machine gave other weights in {evidence.numerics_mode} mode: "
+        "an arithmetic or environment fault.",
+        policy.arithmetic_fault,
+    )
+
+
+def rehearsals(policy: Policy, evidence: Evidence) -> Findings:
+    """Enough rehearsed profiles agreed, where the policy asks for any."""
+    if policy.rehearsals == 0:
+        return ()
+    had = evidence.rehearsals
+    status: Status = "pass" if had is not None and had >= policy.rehearsals else "inconclusive"
+    said = f"{had or 0} rehearsed profiles agree with the build; {policy.rehearsals} are needed."
+    figure = None if had is None else float(had)
+    return (Finding("rehearsals", status, figure, float(policy.rehearsals), None, said),)
+
+
+def holdout(policy: Policy, evidence: Evidence) -> Findings:
+    """A first build has to reach the policy's precision and recall on the holdout."""
+    if evidence.basis != "first build":
+        return ()
+    # without a tau nothing is reported: that is no evidence of a poor recall, but no evidence at all
+    cutoffs = evidence.cutoffs
+    there = cutoffs is not None and cutoffs.status != "refused"
+    seen = evidence.holdout if there else None
+    return (
+        _reaches("holdout.precision", seen.precision if seen else None, policy.holdout_precision),
+        _reaches("holdout.recall", seen.recall if seen else None, policy.holdout_recall),
+    )
+
+
+def _reaches(criterion: str, figure: float | None, limit: float) -> Finding:
+    what = criterion.removeprefix("holdout.")
+    value = _finite(figure)
+    if value is None:
+        said = f"The {what} on the holdout at tau does not exist: nothing was reported or labelled."
+        return Finding(criterion, "inconclusive", None, limit, None, said)
+    said = f"The {what} on the holdout at tau is {percent(value)}; {percent(limit)} is demanded."
+    return Finding(criterion, "pass" if value >= limit else "fail", value, limit, None, said)
+
+
+def minima(policy: Policy, evidence: Evidence) -> Findings:
+    """A class with too few labelled frozen cases cannot be spoken of."""
+    seen = evidence.frozen
+    if evidence.basis == "identity" or policy.min_cases_per_class == 0:
+        return ()
+    if seen is None:
+        return _plain("classes.minimum", "inconclusive", "No figures of the frozen set were given.")
+    if not seen.labelled or not seen.per_class:
+        return ()
+    few = {c: k for c, k in seen.per_class.items() if k < policy.min_cases_per_class}
+    fewest, limit = float(min(seen.per_class.values())), float(policy.min_cases_per_class)
+    if few:
+        names = ", ".join(f"{name} ({k})" for name, k in few.items())
+        said = f"Too few frozen cases to speak of: {names}; {limit:.0f} a class are demanded."
+        return (Finding("classes.minimum", "inconclusive", fewest, limit, None, said),)
+    said = f"Every class has at least {limit:.0f} frozen case(s); the rarest has {fewest:.0f}."
+    return (Finding("classes.minimum", "pass", fewest, limit, None, said),)
+
+
+def identity(policy: Policy, evidence: Evidence) -> Findings:
+    """The candidate is the released function: consistency 1 by proof, with no n and no bound."""
+    if evidence.basis != "identity":
+        return ()
+    pairs = evidence.agreement.candidate_pairs() if evidence.agreement else ()
+    if not pairs:
+        return _plain("consistency.identity", "inconclusive", "No agreement confirms the identity.")
+    if not any(_nothing_differs(pair) for pair in pairs):
+        return _plain(
+            "consistency.identity",
+            "fail",
+            "The build is said to be a released one, but its calls differ from every earlier one.",
+        )
+    said = (
+        "Weights, buffers, preprocessing, classes, tie rule and tau equal a released build's under "
+        "exact inference: it is that build, for every input. This says nothing of accuracy."
+    )
+    return (Finding("consistency.identity", "pass", 1.0, policy.p, None, said),)
+
+
+def _nothing_differs(pair: Pair) -> bool:
+    gone = (pair.figures.cells_discordant, pair.lost.cases, pair.gained.cases, pair.argmax_changes)
+    return not any(gone)
+
+
+def consistency(policy: Policy, evidence: Evidence) -> Findings:
+    """Series, candidate against each, and ever; all must pass (design 03, three figures)."""
+    agreement = _compared(evidence)
+    if agreement is None:
+        return _missing(evidence, "consistency")
+    return judge_consistency(policy, agreement, level(policy, evidence))
+
+
+def judge_consistency(policy: Policy, agreement: Agreement, a: float | None) -> Findings:
+    """The consistency tests alone, for comparisons outside of any build.
+
+    Args:
+        policy: its p is used.
+        agreement: figures.
+        a: level; None (no attempt was counted) makes every test inconclusive.
+    """
+    units = agreement.units
+    found = [_consistent("consistency.series", agreement.series, units, policy.p, a)]
+    for pair in agreement.candidate_pairs():
+        name = f"consistency.pair:{pair.reference}"
+        found.append(_consistent(name, pair.figures, units, policy.p, a))
+    found.append(_consistent("consistency.ever", agreement.ever, units, policy.p, a))
+    return tuple(found)
+
+
+def critical(policy: Policy, evidence: Evidence) -> Findings:
+    """Critical classes show consistency by themselves, in the series, each pair and ever."""
+    agreement = _compared(evidence)
+    if not policy.critical or evidence.basis not in COMPARED:
+        return ()
+    if agreement is None:
+        return _missing(evidence, "critical")
+    a = level(policy, evidence)
+    found: list[Finding] = []
+    for name in policy.critical:
+        tables = {"series": agreement.by_class, "ever": agreement.by_class_ever}
+        tables |= {f"pair:{p.reference}": p.by_class for p in agreement.candidate_pairs()}
+        for kind, table in tables.items():
+            figures = _named(table, name)
+            criterion = f"critical.{name}.{kind}"
+            if figures is None:
+                found += _plain(criterion, "inconclusive", f"No figures of class {name!r}.")
+            else:
+                found.append(_consistent(criterion, figures, figures.m, policy.p, a))
+    return tuple(found)
+
+
+def _named(table: Sequence[Figures], name: str) -> Figures | None:
+    return next((figures for figures in table if figures.name == name), None)
+
+
+def _consistent(criterion: str, figures: Figures, units: int, p: float, a: float | None) -> Finding:
+    """Pass if U(Z, m, a) <= 1 - p; fail if Z/m or D/R exceeds it; else inconclusive."""
+    limit = allowed(p)
+    if not _possible(figures):
+        said = "The figures of this comparison are impossible; compare the builds again."
+        return Finding(criterion, "inconclusive", None, limit, None, said)
+    if figures.m == 0:
+        said = "No case is reported by the builds compared: there is nothing to show it on."
+        return Finding(criterion, "inconclusive", None, limit, None, said)
+    head = (
+        f"{figures.D} of {figures.R} cases that are reported are discordant "
+        f"({figures.m} patients or components)"
+    )
+    rates = (figures.Z / figures.m, figures.D / figures.R)
+    return _decide(criterion, max(rates), (figures.Z, figures.m, units), limit, a, head)
+
+
+def _possible(f: Figures) -> bool:
+    """NaN fails every one of these comparisons."""
+    return 0 <= f.Z <= f.m <= f.R <= f.S and 0 <= f.D <= f.R and (f.Z > 0) == (f.D > 0)
+
+
+def _decide(
+    criterion: str,
+    rate: float,
+    counted: tuple[float, int, int],
+    limit: float,
+    a: float | None,
+    head: str,
+) -> Finding:
+    """The one place where a bound is held against a limit."""
+    Z, m, units = counted
+    if rate > limit:
+        said = f"{head}: {percent(rate)}, more than the {percent(limit)} allowed."
+        bound = None if a is None else upper_bound(Z, m, a)
+        return Finding(criterion, "fail", rate, limit, bound, said)
+    if a is None:
+        said = f"{head}; no attempt was counted, so no level can be given."
+        return Finding(criterion, "inconclusive", rate, limit, None, said)
+    bound = upper_bound(Z, m, a)
+    shown = f"{head}; at most {percent(bound)} at confidence {percent(1 - a)}"
+    if bound <= limit:
+        said = f"{shown}, within the {percent(limit)} allowed."
+        return Finding(criterion, "pass", rate, limit, bound, said)
+    said = f"{shown}, but {percent(limit)} is allowed. {_why(m, units, limit, a)}"
+    return Finding(criterion, "inconclusive", rate, limit, bound, said)
+
+
+def _why(m: int, units: int, limit: float, a: float) -> str:
+    needed = patients_needed(1.0 - limit, a)
+    if units < needed:
+        return (
+            f"At least {needed} patients without any such case are needed at this attempt; with "
+            f"{units} this can never be shown here."
+        )
+    if m < needed:
+        return f"At least {needed} reported patients without any such case are needed, not {m}."
+    return f"{m} patients could show it ({needed} are needed without any such case), not these."
+
+
+def discordant_count(policy: Policy, evidence: Evidence) -> Findings:
+    """A plain limit on cases with a contradiction between any two builds."""
+    if policy.max_discordant is None or evidence.basis not in COMPARED:
+        return ()
+    agreement = _compared(evidence)
+    if agreement is None:
+        return _missing(evidence, "discordant.count")
+    found = max(agreement.ever.D, agreement.series.D)
+    return (_within("discordant.count", found, policy.max_discordant, "discordant cases"),)
+
+
+def gained(policy: Policy, evidence: Evidence) -> Findings:
+    """A plain limit on reports that an earlier build did not make."""
+    if policy.max_gained is None or evidence.basis not in COMPARED:
+        return ()
+    agreement = _compared(evidence)
+    if agreement is None:
+        return _missing(evidence, "gained")
+    return tuple(
+        _within(f"gained:{p.reference}", p.gained.cases, policy.max_gained, "reports gained")
+        for p in agreement.candidate_pairs()
+    )
+
+
+def actions(policy: Policy, evidence: Evidence) -> Findings:
+    """A plain limit on cases whose clinical action changes."""
+    if policy.max_action_discordant is None or evidence.basis not in COMPARED:
+        return ()
+    figures = evidence.agreement.actions if evidence.agreement else None
+    if figures is None:
+        return _missing(evidence, "actions.count")
+    found = max(figures.ever.D, figures.series.D)
+    what = "cases whose clinical action changes"
+    return (_within("actions.count", found, policy.max_action_discordant, what),)
+
+
+def _within(criterion: str, found: int, limit: int, what: str) -> Finding:
+    status: Status = "pass" if 0 <= found <= limit else "fail"
+    said = f"{found} {what}; {limit} allowed."
+    return Finding(criterion, status, _finite(found), float(limit), None, said)
+
+
+def lost(policy: Policy, evidence: Evidence) -> Findings:
+    """Reports that are no longer made: overall and of every critical class, against each build."""
+    if evidence.basis not in COMPARED:
+        return ()
+    agreement = _compared(evidence)
+    if agreement is None:
+        return _missing(evidence, "lost")
+    a = level(policy, evidence)
+    found: list[Finding] = []
+    for pair in agreement.candidate_pairs():
+        found.append(_kept(f"lost:{pair.reference}", pair.lost, policy.delta, a))
+        for name in policy.critical:
+            own = next((entry for entry in pair.lost_by_class if entry.name == name), None)
+            found.append(_kept(f"lost:{pair.reference}:{name}", own, policy.delta, a))
+    return tuple(found)
+
+
+def _kept(criterion: str, entry: Lost | None, delta: float, a: float | None) -> Finding:
+    if entry is None or not 0 <= entry.units <= entry.reported_units or not entry.reported_units:
+        said = "The earlier build reports no patient: that its reports are kept " + NO_UNITS
+        return Finding(criterion, "inconclusive", None, delta, None, said)
+    m = entry.reported_units
+    head = f"Of {m} patients whom the earlier build reports, {entry.units} lose a report"
+    return _decide(criterion, entry.units / m, (entry.units, m, m), delta, a, head)
+
+
+def reportable(policy: Policy, evidence: Evidence) -> Findings:
+    """A floor under what all builds report, so that silence cannot pass for agreement."""
+    if evidence.basis not in COMPARED:
+        return ()
+    agreement = _compared(evidence)
+    if agreement is None:
+        return _missing(evidence, "reportable.floor")
+    figure, limit = _finite(agreement.series.reportable), policy.reportable_floor
+    if figure is None or agreement.series.cases_any == 0:
+        said = "No build reports any case: what is reportable cannot be judged."
+        return (Finding("reportable.floor", "inconclusive", figure, limit, None, said),)
+    said = f"All builds report {percent(figure)} of the results; at least {percent(limit)} are due."
+    status: Status = "pass" if figure >= limit else "fail"
+    return (Finding("reportable.floor", status, figure, limit, None, said),)
+
+
+def margins(policy: Policy, evidence: Evidence) -> Findings:
+    """Opt-in: patients right and reported before must stay so, per class."""
+    if evidence.basis not in COMPARED:
+        return ()
+    stated = {
+        "sensitivity": policy.margins.sensitivity or {},
+        "specificity": policy.margins.specificity or {},
+    }
+    counts = evidence.frozen.margins if evidence.frozen else ()
+    a = level(policy, evidence)
+    found: list[Finding] = []
+    for kind, limits in stated.items():
+        for name, limit in limits.items():
+            own = [c for c in counts if (c.kind, c.name) == (kind, name)]
+            found += _margin(f"{kind}.{name}", own, limit, a, evidence)
+    return tuple(found)
+
+
+def _margin(
+    criterion: str,
+    counts: Sequence[MarginCounts],
+    limit: float,
+    a: float | None,
+    evidence: Evidence,
+) -> Findings:
+    """One finding a reference; a reference without counts is missing evidence."""
+    faced = evidence.agreement.candidate_pairs() if evidence.agreement else ()
+    absent = {pair.reference for pair in faced} - {entry.reference for entry in counts}
+    if absent or not counts:
+        who = f" against {', '.join(sorted(absent))}" if absent else ""
+        return _plain(criterion, "inconclusive", f"{criterion}{who} {NO_UNITS}")
+    return tuple(_margin_one(f"{criterion}:{c.reference}", c, limit, a) for c in counts)
+
+
+def _margin_one(criterion: str, c: MarginCounts, limit: float, a: float | None) -> Finding:
+    if not 0 <= c.lost <= c.units or c.units == 0:
+        said = f"{criterion} {NO_UNITS}"
+        return Finding(criterion, "inconclusive", None, limit, None, said)
+    head = f"Of {c.units} patients {c.lost} were right and reported before and are not now"
+    return _decide(criterion, c.lost / c.units, (c.lost, c.units, c.units), limit, a, head)
+
+
+def _compared(evidence: Evidence) -> Agreement | None:
+    return evidence.agreement if evidence.basis in COMPARED else None
+
+
+def _missing(evidence: Evidence, criterion: str) -> Findings:
+    """No finding where the criterion does not apply; inconclusive where it does."""
+    if evidence.basis not in COMPARED:
+        return ()
+    return _plain(criterion, "inconclusive", f"No figures for {criterion} were given.")
+
+
+CRITERIA: dict[str, Criterion] = {
+    "evidence": complete,
+    "data.validation": validation,
+    "pin": pin,
+    "policy.age": policy_age,
+    "recipe.blind": recipe,
+    "tau": tau,
+    "holdout": holdout,
+    "classes.minimum": minima,
+    "consistency.identity": identity,
+    "consistency": consistency,
+    "discordant.count": discordant_count,
+    "critical": critical,
+    "lost": lost,
+    "gained": gained,
+    "reportable.floor": reportable,
+    "margins": margins,
+    "actions.count": actions,
+    "arithmetic": arithmetic,
+    "rehearsals": rehearsals,
+}

@@ -1,0 +1,243 @@
+"""What the gate looks at: one frozen value, and the figures in it that are not an agreement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lifecycle.consistency.agree import Agreement
+from lifecycle.consistency.calls import call
+from lifecycle.consistency.figures import Unit, any_cell, unit_codes
+from lifecycle.domain.classifier import Origin, Task
+from lifecycle.domain.predictions import Calls, Cutoffs, Predictions
+from lifecycle.errors import UnusableInputError, UsageError
+from lifecycle.stats.auc import error_at_full_recall
+
+Basis = Literal["first build", "identity", "statistical", "unreleased reference"]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class HoldoutFigures:
+    """How a build does on the holdout at its tau; each None where it does not exist.
+
+    Attributes:
+        precision: reported calls of the positive class that are right.
+        recall: cases of the positive class that are reported as such.
+        tp: patients behind the right calls.
+        n_pos: patients of the positive class.
+        error_at_full_recall: share of cases wrong where every positive is recalled.
+        reportable: share of (case, class) cells, so of single-label cases, that are reported.
+    """
+
+    precision: float | None
+    recall: float | None
+    tp: int
+    n_pos: int
+    error_at_full_recall: float | None
+    reportable: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class MarginCounts:
+    """Right calls that a rebuild lost, of one class against one reference.
+
+    Attributes:
+        reference: name of the earlier build.
+        kind: `sensitivity` (patients of the class) or `specificity` (patients without it).
+        name: the class.
+        units: patients or components that count.
+        correct_before, correct_now: of them, right and reported in every case.
+        lost: of them, with a case right and reported before that is not so now.
+    """
+
+    reference: str
+    kind: Literal["sensitivity", "specificity"]
+    name: str
+    units: int
+    correct_before: int
+    correct_now: int
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenFigures:
+    """The frozen set as the gate sees it.
+
+    Attributes:
+        cases, units: how many cases, and patients or components.
+        labelled: whether any case has a reference class.
+        per_class: cases of each class by label; by highest score where nothing is labelled.
+        margins: lost right calls; empty where nothing is labelled.
+    """
+
+    cases: int
+    units: int
+    labelled: bool
+    per_class: Mapping[str, int]
+    margins: tuple[MarginCounts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything a verdict rests on. None is missing evidence, and missing is never a pass.
+
+    Attributes:
+        build: number of the judged build.
+        basis: what it is judged against.
+        attempt: k, counted from 1 towards this release; 0 for a first build and for identity.
+        agreement: with earlier builds; None for a first build only.
+        cutoffs: tau in force.
+        holdout, frozen: figures on these parts.
+        validation_passed: the data met their expectations.
+        pin_intact: the frozen set is the pinned one.
+        policy_newer: the policy was changed after the build was made.
+        same_fingerprint_other_weights: same code, data, recipe and machine gave other weights.
+        numerics_mode: `native`, `deterministic` or `exact`.
+        rehearsals: rehearsed profiles that agreed with the build.
+        origin: real or simulated cases.
+        task: single or multi.
+        recipe_changed_after_list: the recipe was changed after the discordant cases were seen.
+    """
+
+    build: int
+    basis: Basis
+    attempt: int
+    agreement: Agreement | None
+    cutoffs: Cutoffs | None
+    holdout: HoldoutFigures | None
+    frozen: FrozenFigures | None
+    validation_passed: bool | None
+    pin_intact: bool | None
+    policy_newer: bool | None
+    same_fingerprint_other_weights: bool | None
+    numerics_mode: str
+    rehearsals: int | None
+    origin: Origin
+    task: Task
+    recipe_changed_after_list: bool | None = False
+
+
+def holdout_figures(
+    holdout: Predictions, cutoffs: Cutoffs, positive: str | None = None
+) -> HoldoutFigures:
+    """Precision and recall of what would be reported on the holdout.
+
+    Args:
+        holdout: labelled predictions.
+        cutoffs: tau in force.
+        positive: the class; where None, all (case, class) cells are pooled.
+
+    Raises:
+        UnusableInputError: labels are missing or unknown.
+        UsageError: no such class, or the cutoffs do not fit.
+    """
+    if positive is not None and positive not in holdout.classes:
+        raise UsageError(f"there is no class {positive!r} in {', '.join(holdout.classes)}")
+    truth = _truth(holdout.labels, holdout.ids, holdout.classes, known=True)
+    calls = call(holdout, cutoffs)
+    at = slice(None) if positive is None else [holdout.classes.index(positive)]
+    yes, own = calls.state[:, at] == 1, truth[:, at]
+    right = yes & own
+    patients = np.asarray(holdout.patients, dtype=np.str_)
+    single = None if positive is None else holdout.scores[:, holdout.classes.index(positive)]
+    return HoldoutFigures(
+        precision=int(right.sum()) / int(yes.sum()) if yes.any() else None,
+        recall=int(right.sum()) / int(own.sum()) if own.any() else None,
+        tp=len(set(patients[any_cell(right)])),
+        n_pos=len(set(patients[any_cell(own)])),
+        error_at_full_recall=None if single is None else error_at_full_recall(single, own[:, 0]),
+        reportable=int((calls.state != 0).sum()) / calls.state.size,
+    )
+
+
+def frozen_figures(
+    candidate: Calls,
+    labels: tuple[str, ...] | None,
+    references: Mapping[str, Calls] | None = None,
+    unit: Unit = "patient",
+) -> FrozenFigures:
+    """Counts per class on the frozen set, and the right calls lost against earlier builds.
+
+    Args:
+        candidate: calls of the judged build.
+        labels: reference class of each case in the same order, "" unknown; None where none has.
+        references: name -> calls of earlier builds on the same cases in the same order.
+        unit: what counts as one.
+
+    Raises:
+        UnusableInputError: a label is no class, or the cases are not the same.
+    """
+    for name, calls in (references or {}).items():
+        if (calls.ids, calls.classes) != (candidate.ids, candidate.classes):
+            raise UnusableInputError(f"{name} has other cases or classes; align the builds first")
+    truth = _truth(labels, candidate.ids, candidate.classes, known=False)
+    known = np.array([bool(label) for label in labels or ()], dtype=np.bool_)
+    codes = unit_codes(candidate.patients, candidate.groups, unit)
+    labelled = bool(known.any())
+    top = np.bincount(candidate.argmax, minlength=len(candidate.classes))
+    counts = truth.sum(axis=0) if labelled else top
+    return FrozenFigures(
+        cases=len(candidate.ids),
+        units=len(np.unique(codes)),
+        labelled=labelled,
+        per_class={c: int(k) for c, k in zip(candidate.classes, counts.tolist(), strict=True)},
+        margins=tuple(
+            _margin(name, calls, candidate, j, truth[:, j], known, codes, side)
+            for name, calls in (references or {}).items()
+            for j in range(len(candidate.classes))
+            for side in (1, -1)
+            if labelled
+        ),
+    )
+
+
+def _margin(
+    reference: str,
+    before: Calls,
+    now: Calls,
+    j: int,
+    own: Mask,
+    known: Mask,
+    codes: NDArray[np.intp],
+    side: int,
+) -> MarginCounts:
+    """Side 1: patients of class j, right where called. Side -1: the others, right where not."""
+    rows = known & (own if side == 1 else ~own)
+    was, still = before.state[:, j] == side, now.state[:, j] == side
+
+    def units(mask: Mask) -> set[int]:
+        return set(codes[rows & mask].tolist())
+
+    every = units(np.ones_like(rows))
+    return MarginCounts(
+        reference=reference,
+        kind="sensitivity" if side == 1 else "specificity",
+        name=now.classes[j],
+        units=len(every),
+        correct_before=len(every - units(~was)),
+        correct_now=len(every - units(~still)),
+        lost=len(units(was & ~still)),
+    )
+
+
+def _truth(
+    labels: tuple[str, ...] | None, ids: tuple[str, ...], classes: tuple[str, ...], known: bool
+) -> Mask:
+    """(n, C) bool; a row of an unknown label is all false."""
+    if labels is None and known:
+        raise UnusableInputError("these figures need labels; column 'label' is missing")
+    if labels is not None and len(labels) != len(ids):
+        raise UnusableInputError(f"{len(labels)} labels for {len(ids)} cases")
+    at = {name: j for j, name in enumerate(classes)}
+    truth = np.zeros((len(ids), len(classes)), dtype=np.bool_)
+    for i, label in enumerate(labels or ()):
+        for name in label.split("|") if label or known else ():
+            if name not in at:
+                raise UnusableInputError(f"case {ids[i]!r} has label {name!r}, which is no class")
+            truth[i, at[name]] = True
+    return truth

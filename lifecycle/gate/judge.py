@@ -1,0 +1,155 @@
+"""The gate: policy and evidence to a verdict. Pure; a verdict is a value, never an exception."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from lifecycle.consistency.records import plain, rebuild
+from lifecycle.domain.classifier import Policy
+from lifecycle.domain.digests import digest_of
+from lifecycle.domain.verdict import Verdict, worst
+from lifecycle.errors import IntegrityError
+from lifecycle.gate.criteria import COMPARED, CRITERIA, level
+from lifecycle.gate.evidence import Evidence
+from lifecycle.stats.intervals import attempt_level, patients_needed
+
+FIXED_BUILDS = (
+    "The builds are fixed and the cases are random: the verdict speaks of these builds on cases "
+    "like the frozen ones, not of what the recipe would do next time."
+)
+ATTEMPTS_SEEN = "Attempts made in a clone that was thrown away cannot be counted."
+
+
+def judge(policy: Policy, evidence: Evidence) -> Verdict:
+    """Judge a build: every criterion in order, the verdict the worst of them.
+
+    Holds: missing evidence (None) never passes; a criterion that does not apply yields no
+    finding and is listed under `shown["not_applicable"]`; tests are taken at a_k = alpha / 2^k
+    and all must pass (intersection-union, so no correction among them).
+
+    Args:
+        policy: what is demanded.
+        evidence: what is known.
+
+    Returns:
+        The verdict; equal input gives an equal verdict.
+
+    Raises:
+        UsageError: p, alpha, delta or a margin of the policy is not within (0, 1).
+    """
+    found = {name: criterion(policy, evidence) for name, criterion in CRITERIA.items()}
+    findings = tuple(finding for group in found.values() for finding in group)
+    return Verdict(
+        status=worst(tuple(finding.status for finding in findings)),
+        basis=evidence.basis,
+        build=evidence.build,
+        findings=findings,
+        policy=policy_digest(policy),
+        shown=_shown(policy, evidence, [name for name, group in found.items() if not group]),
+    )
+
+
+def policy_digest(policy: Policy) -> str:
+    """SHA-256 of the policy's canonical JSON."""
+    return digest_of(asdict(policy))
+
+
+def can_ever_show(policy: Policy, frozen_patients: int) -> str | None:
+    """A warning, before anything is built, that a frozen set is too small for its policy.
+
+    Args:
+        policy: what is demanded.
+        frozen_patients: patients (or components) of the frozen set.
+
+    Returns:
+        The sentence, or None where a first attempt without any discordant or lost case, all of
+        them reported, would pass.
+    """
+    a = attempt_level(policy.alpha, 1)
+    wanted = {
+        f"consistency {policy.p:g}": patients_needed(policy.p, a),
+        f"at most {policy.delta:g} of reports lost": patients_needed(1.0 - policy.delta, a),
+    }
+    short = [f"{what} needs {n}" for what, n in wanted.items() if n > frozen_patients]
+    if not short:
+        return None
+    return (
+        f"The frozen set has {frozen_patients} patients. Without a single discordant case, at the "
+        f"first attempt, {' and '.join(short)}: a rebuild can only be inconclusive."
+    )
+
+
+def to_json(verdict: Verdict) -> dict[str, Any]:
+    """The verdict as JSON; `from_json` gives back an equal value."""
+    value: dict[str, Any] = plain(verdict)
+    return value
+
+
+def from_json(value: Any) -> Verdict:
+    """The verdict that `to_json` wrote.
+
+    Raises:
+        UnusableInputError: a key is unknown, missing or of another type.
+        IntegrityError: the status is not the worst of the findings.
+    """
+    verdict: Verdict = rebuild(Verdict, value, "verdict")
+    expected = worst(tuple(finding.status for finding in verdict.findings))
+    if verdict.status != expected:
+        raise IntegrityError(
+            f"the verdict says {verdict.status}, but its findings amount to {expected}: "
+            "it was changed"
+        )
+    return verdict
+
+
+def _shown(policy: Policy, evidence: Evidence, unused: list[str]) -> dict[str, Any]:
+    """What stands beside the verdict and does not decide; finite JSON."""
+    agreement = evidence.agreement
+    shown: dict[str, Any] = {
+        "not_applicable": unused,
+        "attempt": evidence.attempt,
+        "level": level(policy, evidence),
+        "numerics_mode": evidence.numerics_mode,
+        "origin": evidence.origin,
+        "rehearsals": evidence.rehearsals,
+        "holdout": plain(evidence.holdout),
+        "frozen": plain(evidence.frozen),
+        "remarks": [FIXED_BUILDS, ATTEMPTS_SEEN],
+    }
+    shown |= _power(policy, evidence)
+    if agreement is not None:
+        shown["names"] = list(agreement.names)
+        shown["series"], shown["ever"] = plain(agreement.series), plain(agreement.ever)
+        shown["discordant"] = [entry.case for entry in agreement.discordant]
+    cleaned: dict[str, Any] = _finite(shown)
+    return cleaned
+
+
+def _power(policy: Policy, evidence: Evidence) -> dict[str, Any]:
+    """How many patients the policy needs at this attempt, and whether they are there."""
+    a = level(policy, evidence) or attempt_level(policy.alpha, 1)
+    units = evidence.agreement.units if evidence.agreement else None
+    if units is None and evidence.frozen is not None:
+        units = evidence.frozen.units
+    needed = patients_needed(policy.p, a)
+    warned = evidence.basis in COMPARED or evidence.basis == "first build"
+    return {
+        "patients_needed": needed,
+        "patients": units,
+        "can_be_shown": None if units is None else units >= needed,
+        "warning": can_ever_show(policy, units) if warned and units is not None else None,
+    }
+
+
+def _finite(value: Any) -> Any:
+    """JSON cannot say NaN; what is not finite is shown as absent."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,246 @@
+"""Tables of how builds agree: the series, pairs, classes, subgroups, reports lost and gained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from lifecycle.consistency.agree import Agreement, Discordant, Pair
+from lifecycle.consistency.calls import call
+from lifecycle.consistency.figures import Figures, Lost
+from lifecycle.report.source import ReportInput
+from lifecycle.report.tables import Cell, Table, table
+from lifecycle.report.text import MINUS, NOTHING, many, number, percent
+from lifecycle.report.words import unit_words
+
+LISTED = 200  # cases listed in the report; the comparison's table of cases holds all
+COLUMNS = 4  # more builds than this go below each other instead of beside each other
+
+_STATES = {1: " (yes)", 0: " (inconclusive)", -1: " (no)"}
+_COUNTS = ("|S| cases", "|R| all report", "|D| discordant", "conversions")
+_SHARES = (
+    f"consistency 1 {MINUS} |D|/|R|",
+    f"1 {MINUS} |D|/|S|",
+    "(|D| + conversions) / any report",
+)
+
+
+def case_table(data: ReportInput, agreement: Agreement, kind: str) -> tuple[Table, int]:
+    """Discordant or converted cases with what every build said.
+
+    Args:
+        data: the report's values.
+        agreement: where the cases stand.
+        kind: `discordant` or `conversions`.
+
+    Returns:
+        The table of the first `LISTED` cases, and how many more there are.
+    """
+    found = agreement.discordant if kind == "discordant" else agreement.conversions
+    truth = dict(zip(data.frozen.ids, data.frozen.labels or (), strict=False))
+    beside = len(agreement.names) <= COLUMNS
+    builds = agreement.names if beside else ("what each build said",)
+    head = ["case", "patient", *(["reference class"] if truth else []), *builds]
+    head += ["reported by"] if kind == "discordant" else []
+    rows = []
+    for one in found[:LISTED]:
+        row = [Cell(one.case, kind="code"), Cell(one.patient, kind="code")]
+        row += [Cell(truth.get(one.case) or NOTHING)] if truth else []
+        row += _said(data, one, agreement.names, beside)
+        row += [Cell("all" if one.everywhere else "some")] if kind == "discordant" else []
+        rows.append(row)
+    caption = {
+        "discordant": "Discordant cases: what each build reports, with its scores",
+        "conversions": "Conversions: reported by some builds, inconclusive in others",
+    }[kind]
+    left = range(len(head))
+    return table(caption, head, rows, left, wide=len(head) > 6), max(0, len(found) - LISTED)
+
+
+def _said(data: ReportInput, one: Discordant, names: Sequence[str], beside: bool) -> list[Cell]:
+    cells = [Cell(one.calls[name], _scores(data, one.scores.get(name, {}))) for name in names]
+    if beside:
+        return cells
+    lines = (
+        f"{name}: {cell.text} ({cell.small})" if cell.small else f"{name}: {cell.text}"
+        for name, cell in zip(names, cells, strict=True)
+    )
+    return [Cell("", lines=tuple(lines))]
+
+
+def _scores(data: ReportInput, scores: Mapping[str, float]) -> str:
+    sides = {*data.cutoffs.yes, *(data.cutoffs.no or ())}
+    return " \N{MIDDLE DOT} ".join(
+        f"{name} {number(value, sides)}{_state(data, name, value)}"
+        for name, value in scores.items()
+    )
+
+
+def _state(data: ReportInput, name: str, score: float) -> str:
+    """What the score amounts to, where a call does not say it: the classes of a multi-label case.
+
+    One score of one class is called by the module that calls them all.
+    """
+    if data.frozen.task == "single":
+        return ""
+    at = data.frozen.classes.index(name)
+    row = np.zeros((1, len(data.frozen.classes)))
+    row[0, at] = score
+    alone = replace(
+        data.frozen, ids=("",), patients=("",), groups=("",), labels=None, scores=row, subgroups={}
+    )
+    return _STATES[int(call(alone, data.cutoffs).state[0, at])]
+
+
+def agreement_tables(agreement: Agreement) -> list[Table]:
+    """All tables of the agreement, the most telling first."""
+    rows = [("all builds together", agreement.series)]
+    rows += [(_pair_name(pair, agreement), pair.figures) for pair in agreement.pairs]
+    rows += [("ever: any two builds", agreement.ever)]
+    found = [_in_cases("Consistency in cases", rows), _in_units(agreement, rows)]
+    found += [_in_cells(agreement, rows)] if agreement.task == "multi" else []
+    found += [_of_parts("Consistency by class", "class", agreement, agreement.by_class)]
+    found += _subgroups(agreement)
+    found += [_kept(agreement), _directions(agreement), _per_build(agreement)]
+    return found + action_tables(agreement)
+
+
+def _pair_name(pair: Pair, agreement: Agreement) -> str:
+    judged = pair.candidate == agreement.candidate
+    return f"{pair.reference} and {pair.candidate}{' (candidate)' if judged else ''}"
+
+
+def _in_cases(caption: str, rows: Sequence[tuple[str, Figures]]) -> Table:
+    body = [
+        [name, *_counts(f), percent(f.consistency), percent(f.consistency_all), percent(f.changed)]
+        for name, f in rows
+    ]
+    return table(caption, ("compared", *_COUNTS, *_SHARES), body)
+
+
+def _counts(f: Figures) -> list[str]:
+    return [f"{value:,}" for value in (f.S, f.R, f.D, f.conversions)]
+
+
+def _in_units(agreement: Agreement, rows: Sequence[tuple[str, Figures]]) -> Table:
+    unit = unit_words(agreement)
+    head = (
+        "compared",
+        "m",
+        "Z",
+        "Z/m",
+        "upper bound U",
+        "with any contradiction",
+        "its bound",
+        "95% Wilson, cases (shown only)",
+    )
+    body = [[name, f"{f.m:,}", number(f.Z), percent(f.rate), percent(f.upper), f"{f.units_any:,}",
+             percent(f.upper_any), _wilson(f)] for name, f in rows]  # fmt: skip
+    note = f"Bounds at level a = {number(agreement.a)}; they decide. {agreement.units:,} {unit}."
+    return table(f"Consistency in {unit}", head, body, note=note)
+
+
+def _wilson(f: Figures) -> str:
+    return f"{percent(f.wilson[0])} to {percent(f.wilson[1])}" if f.R else NOTHING
+
+
+def _in_cells(agreement: Agreement, rows: Sequence[tuple[str, Figures]]) -> Table:
+    head = ("compared", "results reported by all", "of them discordant", "consistency",
+            "share of all results that all report")  # fmt: skip
+    body = []
+    for name, f in rows:
+        share = 1 - f.cells_discordant / f.cells_reported if f.cells_reported else None
+        counts = (f"{f.cells_reported:,}", f"{f.cells_discordant:,}")
+        body.append([name, *counts, percent(share), percent(f.reportable)])
+    note = f"One result is one class of one case; {len(agreement.classes)} classes."
+    return table("Consistency in single results (case and class)", head, body, note=note)
+
+
+def _of_parts(caption: str, what: str, agreement: Agreement, parts: Sequence[Figures]) -> Table:
+    """Per class or subgroup; `ever` stands beside it where it was counted."""
+    ever = {f.name: f for f in agreement.by_class_ever} if what == "class" else {}
+    head = (what, *_COUNTS, "consistency", "m", "Z", "upper bound U")
+    body = [
+        [f.name, *_counts(f), percent(f.consistency), f"{f.m:,}", number(f.Z), percent(f.upper)]
+        + ([f"{ever[f.name].D:,} of {ever[f.name].R:,}"] if f.name in ever else [])
+        for f in parts
+    ]
+    notes = {
+        "class": "Over cases that any of the builds calls so; a case can stand in two rows.",
+        "subgroup": "Shown only, unless the policy declared the subgroup beforehand.",
+    }
+    heads = (*head, "ever") if ever else head
+    return table(caption, heads, body, note=notes[what], wide=True)
+
+
+def _subgroups(agreement: Agreement) -> list[Table]:
+    if not agreement.by_subgroup:
+        return []
+    return [_of_parts("Consistency by subgroup", "subgroup", agreement, agreement.by_subgroup)]
+
+
+def _kept(agreement: Agreement) -> Table:
+    rows = []
+    for pair in agreement.candidate_pairs():
+        rows.append(_lost(f"lost against {pair.reference}", pair.lost))
+        rows += [
+            _lost(f"lost against {pair.reference}: {lost.name}", lost)
+            for lost in pair.lost_by_class
+            if lost.reported_cases
+        ]
+        rows.append(_lost(f"gained against {pair.reference}", pair.gained))
+    head = ("reports", "cases", "of reported cases", f"{unit_words(agreement)}", "of",
+            "rate", "upper bound U")  # fmt: skip
+    note = "Lost by class: the class that the earlier build called."
+    return table("Reports lost and gained by the candidate", head, rows, note=note)
+
+
+def _lost(name: str, lost: Lost) -> list[str]:
+    counts = (lost.cases, lost.reported_cases, lost.units, lost.reported_units)
+    return [name, *(f"{value:,}" for value in counts), percent(lost.rate), percent(lost.upper)]
+
+
+def _directions(agreement: Agreement) -> Table:
+    return _direction_table("Contradictions by direction", agreement.candidate_pairs())
+
+
+def _direction_table(caption: str, pairs: Iterable[Pair]) -> Table:
+    rows = [
+        [f"{pair.reference} to {pair.candidate}", direction.replace(" -> ", " → "), f"{n:,}"]
+        for pair in pairs
+        for direction, n in pair.directions.items()
+    ]
+    note = "" if rows else "No contradiction between the candidate and a build before it."
+    return table(caption, ("builds", "from → to", "cases"), rows, (0, 1), note)
+
+
+def _per_build(agreement: Agreement) -> Table:
+    changes = {pair.reference: pair.argmax_changes for pair in agreement.candidate_pairs()}
+    rows = [
+        [
+            f"{name}{' (candidate)' if name == agreement.candidate else ''}",
+            f"{agreement.reported[name]:,}",
+            f"{agreement.ties[name]:,}",
+            f"{changes[name]:,}" if name in changes else NOTHING,
+        ]
+        for name in agreement.names
+    ]
+    head = ("build", "cases reported", "ties for the highest score",
+            "highest class differs from the candidate's")  # fmt: skip
+    note = "Of a tie the first class is taken. The last column counts unreported cases too."
+    return table("Each build by itself", head, rows, note=note)
+
+
+def action_tables(agreement: Agreement) -> list[Table]:
+    """The same after classes became clinical actions; none where the policy states none."""
+    actions = agreement.actions
+    if actions is None:
+        return []
+    rows = [("all builds together", actions.series)]
+    rows += [(_pair_name(pair, agreement), pair.figures) for pair in actions.pairs]
+    rows += [("ever: any two builds", actions.ever)]
+    caption = f"Consistency of clinical actions ({many(len(actions.actions), 'action')})"
+    judged = [pair for pair in actions.pairs if pair.candidate == agreement.candidate]
+    return [_in_cases(caption, rows), _direction_table("Actions by direction", judged)]

@@ -1,0 +1,107 @@
+"""From a matplotlib figure to SVG text: same input, same bytes, and no state left behind.
+
+No pyplot and no back end is chosen: `Figure` writes SVG by itself. What matplotlib reads from its
+settings is set for the time of drawing and put back.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lifecycle.report import palette
+from lifecycle.report.text import visible
+
+SVG = "http://www.w3.org/2000/svg"
+_XLINK = "{http://www.w3.org/1999/xlink}href"
+_REFERENCE = re.compile(r"url\(#([^)]+)\)")
+_NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
+_STYLE: dict[str, Any] = {
+    "svg.hashsalt": "lifecycle report",
+    "svg.fonttype": "none",  # text stays text: searchable, small, drawn with any font at hand
+    "font.family": ["DejaVu Sans"],
+    "font.size": 9.0,
+    "text.parse_math": False,  # a `$` in a class name is a dollar sign
+    "text.usetex": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": palette.SOFT,
+    "axes.labelcolor": palette.INK,
+    "axes.titlesize": 10.0,
+    "axes.unicode_minus": False,
+    "xtick.color": palette.SOFT,
+    "ytick.color": palette.SOFT,
+    "text.color": palette.INK,
+    "legend.frameon": False,
+    "legend.fontsize": 8.0,
+}
+
+
+@contextmanager
+def _settings() -> Iterator[None]:
+    """Matplotlib's own defaults and ours, whatever the user's settings file says."""
+    with warnings.catch_warnings(), matplotlib.rc_context():
+        # the reader's browser has the glyphs that the font used for measuring lacks
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
+        known = matplotlib.rcParamsDefault.items()
+        defaults: Any = {k: v for k, v in known if not k.startswith("backend")} | _STYLE
+        matplotlib.rcParams.update(defaults)
+        yield
+
+
+def draw(
+    name: str, title: str, desc: str, paint: Callable[[list[Axes]], None], panels: int = 1
+) -> str:
+    """SVG text of a figure.
+
+    Args:
+        name: prefix of every id within, so that several figures can stand in one page.
+        title: short name, read out by a screen reader.
+        desc: what the figure shows, in words.
+        paint: draws into the axes; it must pass data's text through `short` or `visible`.
+        panels: axes beside each other, two in a row at most.
+    """
+    rows, columns = (panels + 1) // 2, min(panels, 2)
+    with _settings():
+        figure = Figure(figsize=(3.75 * columns + (1.5 if columns == 1 else 0), 3.3 * rows),
+                        layout="constrained")  # fmt: skip
+        grid = [figure.add_subplot(rows, columns, i + 1) for i in range(panels)]
+        paint(grid)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="svg", metadata=_NO_METADATA)
+    return _finish(buffer.getvalue(), name, title, desc)
+
+
+def _finish(data: bytes, name: str, title: str, desc: str) -> str:
+    """Ids made unique, title and description put in, one namespace, no prolog."""
+    root = ET.fromstring(data)  # noqa: S314  # matplotlib wrote it a moment ago
+    for element in root.iter():
+        element.tag = str(element.tag).rpartition("}")[2]
+        _prefix(element, name)
+    root.set("xmlns", SVG)
+    root.set("role", "img")
+    root.set("aria-labelledby", f"{name}-title {name}-desc")
+    for at, (tag, text) in enumerate((("title", title), ("desc", desc))):
+        child = ET.Element(tag, {"id": f"{name}-{tag}"})
+        child.text = visible(text)
+        root.insert(at, child)
+    return ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _prefix(element: ET.Element, name: str) -> None:
+    if _XLINK in element.attrib:
+        element.set("href", f"#{name}-{element.attrib.pop(_XLINK).lstrip('#')}")
+    if "id" in element.attrib:
+        element.set("id", f"{name}-{element.attrib['id']}")
+    for key, value in list(element.attrib.items()):
+        if "url(#" in value:
+            element.set(key, _REFERENCE.sub(rf"url(#{name}-\1)", value))

@@ -1,0 +1,228 @@
+"""What the report says in sentences: the verdict, its basis, the summary, the glossary."""
+
+from __future__ import annotations
+
+from lifecycle.consistency.agree import Agreement
+from lifecycle.consistency.calls import REFUSED_NO, REFUSED_YES
+from lifecycle.domain.predictions import Calls, Cutoffs
+from lifecycle.domain.verdict import Finding, Status
+from lifecycle.report.source import ReportInput
+from lifecycle.report.text import MINUS, listed, many, number, percent, plainly
+
+SIGNS: dict[Status, str] = {"pass": "✓", "fail": "✖", "inconclusive": "?"}
+
+_VERDICT = {
+    "pass": "meets every criterion of the laboratory's policy",
+    "fail": "does not meet the laboratory's policy",
+    "inconclusive": "could not be shown to meet the laboratory's policy",
+}
+BASES = {
+    "first build": (
+        "First build of its version: there is no build before it to agree with. It was judged by "
+        "the criteria that need none."
+    ),
+    "identity": (
+        "Identity: the candidate is the released function itself (same weights, preprocessing, "
+        "classes and tau, exact inference). It agrees with that build on every input, by proof; "
+        "this says nothing about accuracy, nor about other builds."
+    ),
+    "statistical": (
+        "Statistical: the builds were compared case by case on the frozen clinical test set, and "
+        "the verdict rests on exact confidence bounds over patients."
+    ),
+    "unreleased reference": (
+        "Unreleased reference: no build of this version has been released, so the candidate was "
+        "compared with the latest build before it. That comparison cannot support a release by "
+        "itself."
+    ),
+}
+SCOPE = (
+    "The builds are fixed and the cases are the sample: a verdict speaks of these builds on cases "
+    "like the frozen ones, not of the training recipe and not of builds to come."
+)
+SAMPLING = (
+    "What the figures mean depends on how the frozen cases were sampled. Only a consecutive or "
+    "random sample of the clinic's cases estimates the clinic's rate; a convenience or enriched "
+    "set does not, and its rate of contradictions can lie above or below what the clinic will see. "
+    "Nothing in this record states that the sample was consecutive or random: read the figures as "
+    "figures of this set unless the laboratory has documented how it was drawn."
+)
+SUPPORT = (
+    "This report supports records under 21 CFR Part 11, validation evidence under CLIA 42 CFR "
+    "493.1253(b)(2), change and problem records under IEC 62304 clauses 6.2 and 8.2, and a "
+    "predetermined change control plan (FDA). It is evidence for those who judge these matters and "
+    "claims nothing beyond that."
+)
+DECISION = (
+    "The report is no decision. A release or a refusal is the signed record that `lifecycle "
+    "release` writes; this page and the MLflow view are copies that anyone with access can change."
+)
+
+GLOSSARY = (
+    ("build, version", "A build (b1, b2, …) is one training of a version. A version is a change "
+     "that users are told of: classes, recipe or intended use."),
+    ("call and score", "What a build says of a case: for one-of-many classes the class with the "
+     "highest score, and that score; for several classes at once, yes or no for each class."),
+    ("tau (critical value)", "The score at or above which a call is reportable. It was chosen once "
+     "on the holdout of the version's first build, and is then frozen."),
+    ("reportable, inconclusive", "A case whose call reaches tau is reportable; below tau it is "
+     "inconclusive, and the clinic gets no class."),
+    ("frozen clinical test set", "The cases on which all builds of a version are compared. Pinned "
+     "by digest, never trained on."),
+    ("|S|, |R|, |D|", "|S|: cases looked at. |R|: those that all compared builds report. |D|: "
+     "those of R whose calls are not all the same."),
+    ("discordant case", "All compared builds report it, and not all with the same result: a "
+     "patient followed over time could get two answers."),
+    ("conversion", "Reportable in one build, inconclusive in another. Counted neither as agreement "
+     "nor as contradiction: shown apart."),
+    ("longitudinal consistency", f"1 {MINUS} |D|/|R|: how often all builds give the same "
+     "result, given that all of them report one. The policy demands at least p."),
+    ("ever", "Cases on which any two builds gave two different reportable results, over cases that "
+     "at least two builds report."),
+    ("m, Z, bound", "m: patients with a case in R. Z: patients' discordant fractions, added up. "
+     "Bound: with the stated confidence the true rate is not above it (exact, "
+     "Clopper-Pearson on patients). A criterion passes by its bound, not by its figure."),
+    ("attempt", "A network judged on the frozen set on the way to one release. Trying until it "
+     "passes is a test repeated, so attempt k is tested at alpha / 2^k."),
+    ("lost, gained report", "Lost: the earlier build reported the case, the candidate does not. "
+     "Gained: the reverse."),
+    ("verdict", "Pass, fail or inconclusive: the worst of all criteria. Inconclusive means that "
+     "this set could not show it either way."),
+)  # fmt: skip
+
+
+def unit_words(agreement: Agreement) -> str:
+    """What the bounds count: patients, or components of them."""
+    shared = "components (patients that share a slide)"
+    return "patients" if agreement.unit == "patient" else shared
+
+
+def banner_line(data: ReportInput) -> str:
+    """Classifier, version and build in one line."""
+    return f"{data.name} {data.classifier.version} {data.build}"
+
+
+def summary(data: ReportInput, calls: Calls) -> list[str]:
+    """Plain sentences: what was judged, what was found, what is missing.
+
+    Args:
+        data: the report's values.
+        calls: the candidate's calls on the frozen set.
+    """
+    said = [f"Build {data.build} of {data.name} (version {data.classifier.version}) "
+            f"{_VERDICT[data.verdict.status]}."]  # fmt: skip
+    said += _criteria(data.verdict.findings)
+    said.append(_reported(data, calls))
+    if data.agreement is not None:
+        said += _agreed(data.agreement)
+    if data.cutoffs.status == "refused":
+        said.append("Tau was refused, so nothing is reportable.")
+    said += power(data)
+    if data.simulated:
+        said.append("All of it was found on simulated cases and says nothing about patients.")
+    return said
+
+
+def _criteria(findings: tuple[Finding, ...]) -> list[str]:
+    def named(status: Status) -> list[str]:
+        return [finding.criterion for finding in findings if finding.status == status]
+
+    if not findings:
+        return ["No criterion was judged."]
+    passed, failed, unknown = named("pass"), named("fail"), named("inconclusive")
+    said = [f"{len(passed)} of {many(len(findings), 'criterion', 'criteria')} passed."]
+    said += [f"Not met: {listed(failed)}."] if failed else []
+    said += [f"Could not be shown: {listed(unknown)}."] if unknown else []
+    return said
+
+
+def _reported(data: ReportInput, calls: Calls) -> str:
+    n, patients = len(calls.ids), len(set(calls.patients))
+    reported = int((calls.state != 0).any(axis=1).sum())
+    return (
+        f"On the frozen clinical test set of {many(n, 'case')} "
+        f"({many(patients, 'patient')}) it reports {reported:,} "
+        f"({percent(reported / n if n else None)}); the others are inconclusive."
+    )
+
+
+def _agreed(agreement: Agreement) -> list[str]:
+    figures, names = agreement.series, listed(agreement.names)
+    if not figures.R:
+        return [f"No case is reported by all of {names}: nothing can be said of their agreement."]
+    first = (
+        f"{names} all report {many(figures.R, 'case')}; on {figures.D:,} of them "
+        f"({percent(figures.D / figures.R)}) they contradict each other."
+    )
+    second = (
+        f"With {plainly(1 - agreement.a)} confidence at most {percent(figures.upper)} of patients "
+        f"like these would meet a contradiction among reported cases; "
+        f"{many(figures.conversions, 'case')} converted between reportable and inconclusive."
+    )
+    return [first, second]
+
+
+def power(data: ReportInput) -> list[str]:
+    """Whether a set of this size can show what the policy asks for, as the gate found it."""
+    shown = data.verdict.shown
+    needed, there = shown.get("patients_needed"), shown.get("patients")
+    said = []
+    if isinstance(needed, int) and isinstance(there, int):
+        can = "is large enough" if there >= needed else "is too small"
+        said.append(
+            f"The policy needs at least {many(needed, 'patient')} with a reported case, even "
+            f"without a single contradiction; with {there:,} this set {can} to ever show it."
+        )
+    return said
+
+
+def attempts(data: ReportInput) -> str:
+    """How many attempts there were, and what cannot be known of them."""
+    known = (
+        "No attempt counts here: this is the version's first network."
+        if data.attempts == 0
+        else f"{many(data.attempts, 'attempt')} counted towards this release so far."
+    )
+    level = data.agreement and f" Its tests were made at a level of {number(data.agreement.a)}."
+    return (
+        f"{known}{level or ''} Attempts made in a copy of the project that was thrown away cannot "
+        "be seen from here."
+    )
+
+
+def frozen_drawn(data: ReportInput) -> str:
+    """Where the frozen set comes from, as far as params.yaml says."""
+    fraction = data.classifier.frozen.fraction
+    if fraction is None:
+        return "The frozen set is a cohort of its own, stated in params.yaml."
+    return (
+        f"The frozen set is a share of {plainly(fraction)} of the cohort, drawn by patient and "
+        "stratified by class; it is as good a sample of the clinic as that cohort is."
+    )
+
+
+def tau_remarks(cutoffs: Cutoffs) -> list[str]:
+    """How tau came about: chosen by rule, or stated by a person, with what its choice noted."""
+    chosen = (
+        "Tau is the lowest score at which the class was still called with the precision that the "
+        "laboratory asked for, read on the holdout of the version's first build. Later builds are "
+        "held to it."
+    )
+    given = "A person stated this tau; it was not chosen on a holdout."
+    notes = [str(cutoffs.evidence[key]) for key in ("said", "note") if cutoffs.evidence.get(key)]
+    return [given if cutoffs.status == "given" else chosen, *notes]
+
+
+def tau_line(cutoffs: Cutoffs) -> str:
+    """Tau in force, in one sentence."""
+    if cutoffs.status == "refused":
+        return "Refused: no critical value is in force, and every case is inconclusive."
+    values = sorted(set(cutoffs.yes))
+    where = f"{number(values[0])}" if len(values) == 1 else (
+        f"{number(values[0])} to {number(values[-1])}, by class"
+    )  # fmt: skip
+    closed = listed(
+        sorted({*cutoffs.evidence.get(REFUSED_YES, ()), *cutoffs.evidence.get(REFUSED_NO, ())})
+    )
+    refused = f" No cutoff could be chosen on one side or both of: {closed}." if closed else ""
+    return f"tau = {where} ({cutoffs.status}).{refused}"

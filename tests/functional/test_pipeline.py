@@ -1,0 +1,222 @@
+"""The main job on a small project, through DVC, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from support import environment, run_in
+
+pytestmark = pytest.mark.xdist_group("pipeline")
+
+
+def _json(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _stages(output: str) -> set[str]:
+    return {s for s in re.findall(r"Running stage '([^']+)'", output) if "surroundings" not in s}
+
+
+def _edit(project: Path, old: str, new: str) -> None:
+    path = project / "params.yaml"
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def _runs(project: Path) -> list[tuple[str, str]]:
+    with sqlite3.connect(project / "mlflow.db") as store:
+        return store.execute("select name, status from runs order by start_time").fetchall()
+
+
+def test_every_classifier_is_judged_and_tracked(built: Path) -> None:
+    for name in ("wine", "tiny-beta"):
+        verdict = _json(built / "dossier" / name / "verdicts" / "b1.json")
+        assert verdict["basis"] == "first build"
+        assert verdict["status"] in ("pass", "fail", "inconclusive")
+        record = _json(built / "dossier" / name / "builds" / "b1" / "record.json")["content"]
+        stem = record["weights"]["file"]
+        assert (built / "weights" / name / f"{stem}.safetensors.dvc").is_file()
+        assert (built / "work" / name / "report" / "report.html").is_file()
+        assert (built / "work" / name / "validation" / "data_docs" / "index.html").is_file()
+    assert sorted(_runs(built)) == [("tiny-beta 1 b1", "FINISHED"), ("wine 1 b1", "FINISHED")]
+    with sqlite3.connect(built / "mlflow.db") as store:
+        tags = dict(store.execute("select key || run_uuid, value from tags").fetchall())
+        contexts = store.execute("select value from input_tags where name like '%context%'")
+        assert {row[0] for row in contexts} >= {"training", "holdout"}
+    assert any(key.startswith("verdict.code") for key in tags)
+    assert any(key.startswith("digest.weights") for key in tags)
+
+
+def test_the_run_is_bound_to_a_commit_and_a_clean_tree(built: Path) -> None:
+    run = _json(built / "dossier" / "wine" / "builds" / "b1" / "run.json")
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=built, capture_output=True, text=True, check=True
+    )
+    assert run["commit"] == head.stdout.strip()
+    assert run["clean"] is True
+
+
+def test_doing_it_again_runs_nothing(project: Path) -> None:
+    done = run_in(project, "dvc", "repro")
+    assert done.returncode == 0, done.stderr
+    assert _stages(done.stdout) == set()
+    assert run_in(project, "dvc", "status", "-q", "dvc.yaml").returncode == 0
+
+
+def test_metrics_and_plots_say_something(project: Path) -> None:
+    shown = run_in(project, "dvc", "metrics", "show", "--json")
+    values = json.loads(shown.stdout)[""]["data"]
+    assert {"dossier/wine/metrics.json", "dossier/tiny-beta/metrics.json"} <= set(values)
+    plots = run_in(project, "dvc", "plots", "show", "-o", "plots")
+    assert plots.returncode == 0, plots.stderr
+    assert "holdout_curve.csv" in (project / "plots" / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_policy_edit_does_not_train(project: Path) -> None:
+    _edit(project, "policy: {p: 0.9,", "policy: {p: 0.89,")
+    done = run_in(project, "dvc", "repro")
+    assert _stages(done.stdout) <= {"compare@wine", "gate@wine", "report@wine"}
+    assert "gate@wine" in _stages(done.stdout)
+    judged = run_in(project, "lifecycle", "gate", "wine", "--json")
+    ages = [f for f in json.loads(judged.stdout)["findings"] if f["criterion"] == "policy.age"]
+    assert ages[0]["status"] == "inconclusive"
+    assert judged.returncode == 21
+
+
+def test_a_changed_term_needs_a_new_version(project: Path) -> None:
+    _edit(project, "epochs: 12", "epochs: 13")
+    refused = run_in(project, "lifecycle", "rebuild", "wine")
+    assert refused.returncode == 10
+    assert "recipe.epochs: 12 -> 13" in refused.stderr
+    _edit(project, 'version: "1"', 'version: "2"')
+    done = run_in(project, "lifecycle", "rebuild")
+    assert done.returncode == 0, done.stderr
+    assert not any("tiny-beta" in stage for stage in _stages(done.stdout))
+    assert _json(project / "dossier/wine/current.json") == {"build": 2, "version": "2"}
+    assert len(_json(project / "dossier/wine/frozen.json")["pins"]) == 2
+
+
+def test_another_environment_makes_b2_and_back_again_b1(project: Path) -> None:
+    done = run_in(project, "dvc", "repro", ATEN_CPU_CAPABILITY="default")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("wine", "tiny-beta"):
+        verdict = _json(project / "dossier" / name / "verdicts" / "b2.json")
+        assert verdict["basis"] == "unreleased reference"
+        assert verdict["shown"]["names"] == ["b1", "b2"]
+    text = run_in(project, "lifecycle", "consistency", "builds", "wine").stdout
+    assert "2 builds, 7" in text
+    first = (project / "dossier/wine/verdicts/b1.json").read_bytes()
+    back = run_in(project, "dvc", "repro")
+    assert back.returncode == 0, back.stdout + back.stderr
+    assert _json(project / "dossier/wine/current.json")["build"] == 1
+    assert (project / "dossier/wine/verdicts/b1.json").read_bytes() == first
+    assert sorted(p.name for p in (project / "dossier/wine/builds").iterdir()) == ["b1", "b2"]
+
+
+def test_one_fingerprint_gives_one_digest(project: Path) -> None:
+    before = _json(project / "dossier/wine/builds/b1/record.json")["content"]["weights"]
+    done = run_in(project, "dvc", "repro", "-f", "report@wine")
+    assert done.returncode == 0, done.stdout + done.stderr
+    facts = _json(project / "work/wine/build/facts.json")
+    assert {key: before[key] for key in ("md5", "sha256")} == facts["weights"]
+    assert [p.name for p in (project / "dossier/wine/builds").iterdir()] == ["b1"]
+    assert len(_runs(project)) == 3
+
+
+@pytest.mark.parametrize(
+    ("stage", "command"),
+    [
+        ("predict", ["python", "-m", "pipelines.predict", "wine"]),
+        ("compare", ["python", "-m", "pipelines.compare", "wine"]),
+        ("gate", ["lifecycle", "gate", "wine"]),
+        ("verify", ["lifecycle", "frozen", "verify", "wine"]),
+    ],
+)
+def test_one_changed_byte_of_the_frozen_set_stops(
+    project: Path, stage: str, command: list[str]
+) -> None:
+    case = next(iter(_json(project / "dossier/wine/frozen.json")["pins"][0]["cases"]))
+    ids = run_in(
+        project, "python", "-c",
+        "from pathlib import Path; from lifecycle.cohorts.store import read;"
+        f"print(read(Path('work/wine/cohort/main')).ids.index({case!r}))",
+    ).stdout  # fmt: skip
+    path = project / "work/wine/cohort/main/measurements.npy"
+    data = bytearray(path.read_bytes())
+    data[len(data) - (178 - int(ids)) * 13 * 8 + 3] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(bytes(data))
+    done = run_in(project, *command)
+    assert done.returncode == 12, (stage, done.stdout, done.stderr)
+    assert case in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "dossier/wine/builds/b1/frozen.parquet",
+        "dossier/wine/builds/b1/record.json",
+        "dossier/wine/frozen.json",
+        "dossier/wine/threshold.json",
+        "work/wine/comparison/agreement.json",
+    ],
+)
+def test_a_flipped_bit_in_the_evidence_is_never_a_pass(project: Path, place: str) -> None:
+    path = project / place
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(bytes(data))
+    done = run_in(project, "lifecycle", "gate", "wine")
+    assert done.returncode == 12, (done.stdout, done.stderr)
+    assert Path(place).name in done.stderr or "b1" in done.stderr
+
+
+def test_a_killed_build_leaves_a_failed_run_and_heals(project: Path) -> None:
+    _edit(project, "epochs: 6,", "epochs: 4000,")
+    _edit(project, '  tiny-beta:\n    version: "1"', '  tiny-beta:\n    version: "2"')
+    lock = project / "work" / "tiny-beta" / "running.json"
+    with subprocess.Popen(
+        ["dvc", "repro", "build@tiny-beta"], cwd=project, env=environment(),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as dvc:  # fmt: skip
+        deadline = time.monotonic() + 120
+        while not lock.exists() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        pid = int(_json(lock)["pid"])
+        subprocess.run(["kill", "-9", str(pid)], check=True)
+        dvc.wait(timeout=60)
+    assert ("tiny-beta 2", "RUNNING") in _runs(project)
+    before = sorted((project / "dossier/tiny-beta/builds").iterdir())
+    _edit(project, "epochs: 4000,", "epochs: 5,")
+    done = run_in(project, "lifecycle", "rebuild", "tiny-beta")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ("tiny-beta 2", "FAILED") in _runs(project)
+    assert len(list((project / "dossier/tiny-beta/builds").iterdir())) == len(before) + 1
+
+
+def test_a_terminated_build_is_closed_as_failed(project: Path) -> None:
+    _edit(project, "epochs: 6,", "epochs: 4000,")
+    _edit(project, '  tiny-beta:\n    version: "1"', '  tiny-beta:\n    version: "2"')
+    lock = project / "work" / "tiny-beta" / "running.json"
+    with subprocess.Popen(
+        ["dvc", "repro", "build@tiny-beta"], cwd=project, env=environment(),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as dvc:  # fmt: skip
+        deadline = time.monotonic() + 120
+        while not lock.exists() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        dvc.kill()  # the stage must not outlive it
+        dvc.wait(timeout=60)
+    deadline = time.monotonic() + 60
+    while lock.exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not lock.exists()
+    assert ("tiny-beta 2", "FAILED") in _runs(project)

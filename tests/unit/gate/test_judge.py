@@ -1,0 +1,493 @@
+"""The gate, negative first: what must never pass, then what must."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+
+from lifecycle.consistency.agree import Agreement, Series, agree
+from lifecycle.consistency.calls import call
+from lifecycle.domain.classifier import Margins, Policy
+from lifecycle.domain.digests import canonical_json
+from lifecycle.domain.predictions import Cutoffs, Predictions
+from lifecycle.domain.verdict import Verdict
+from lifecycle.errors import IntegrityError, UnusableInputError
+from lifecycle.gate.criteria import judge_consistency
+from lifecycle.gate.evidence import Evidence, HoldoutFigures, frozen_figures
+from lifecycle.gate.judge import can_ever_show, from_json, judge, policy_digest, to_json
+
+N = 200
+CUT = Cutoffs((0.6,) * 3, None, "proposed", {"said": "tau = 0.6.", "tau": 0.6})
+
+
+def build(letters, patients=None):
+    """One letter a case: A, B or C sure of itself; `.` undecided (highest score A)."""
+    rows = [[0.8 if x == c else 0.4 if x == "." else 0.1 for c in "ABC"] for x in letters]
+    scores = np.array(rows) / np.array(rows).sum(axis=1, keepdims=True)
+    ids = tuple(f"c{i:04d}" for i in range(len(letters)))
+    labels = tuple("ABC"[i % 3] for i in range(len(letters)))
+    return Predictions(
+        ids, tuple(patients or ids), ("",) * len(ids), labels, tuple("ABC"), scores, "single"
+    )
+
+
+TRUE = "".join("ABC"[i % 3] for i in range(N))
+
+
+def agreement(*letters, cutoffs=CUT, patients=None, **more) -> Agreement:
+    calls = tuple(call(build(text, patients), cutoffs) for text in letters)
+    return agree(Series(tuple(f"b{i + 1}" for i in range(len(letters))), calls), 0.025, **more)
+
+
+def evidence(*letters, patients=None, **change) -> Evidence:
+    """A rebuild against all earlier letters; by default one that does everything right."""
+    letters = letters or (TRUE, TRUE)
+    made = {f"b{i + 1}": build(text, patients) for i, text in enumerate(letters)}
+    calls = {name: call(predictions, CUT) for name, predictions in made.items()}
+    last = f"b{len(letters)}"
+    first = {
+        "build": len(letters),
+        "basis": "statistical",
+        "attempt": 1,
+        "agreement": agreement(*letters, patients=patients),
+        "cutoffs": CUT,
+        "holdout": HoldoutFigures(1.0, 0.9, 30, 33, 0.1, 0.9),
+        "frozen": frozen_figures(
+            calls[last], made[last].labels, {n: c for n, c in calls.items() if n != last}
+        ),
+        "validation_passed": True,
+        "pin_intact": True,
+        "policy_newer": False,
+        "same_fingerprint_other_weights": False,
+        "numerics_mode": "deterministic",
+        "rehearsals": 0,
+        "origin": "real",
+        "task": "single",
+    }
+    return Evidence(**(first | change))
+
+
+def first_build(**change) -> Evidence:
+    alone = {"build": 1, "basis": "first build", "attempt": 0, "agreement": None}
+    return evidence(**(alone | change))
+
+
+def status(verdict: Verdict, criterion: str) -> str:
+    (found,) = [f for f in verdict.findings if f.criterion == criterion]
+    return found.status
+
+
+def swapped(k, base=TRUE):
+    """The first k cases call another class."""
+    return "".join("BCA"["ABC".index(x)] if i < k else x for i, x in enumerate(base))
+
+
+def test_a_perfect_rebuild_passes():
+    verdict = judge(Policy(), evidence())
+    assert verdict.status == "pass"
+    assert {f.status for f in verdict.findings} == {"pass"}
+    assert [f.criterion for f in verdict.findings] == [
+        "evidence",
+        "data.validation",
+        "pin",
+        "policy.age",
+        "recipe.blind",
+        "tau",
+        "classes.minimum",
+        "consistency.series",
+        "consistency.pair:b1",
+        "consistency.ever",
+        "lost:b1",
+        "reportable.floor",
+        "arithmetic",
+    ]
+    assert verdict.shown["not_applicable"] == [
+        "holdout", "consistency.identity", "discordant.count", "critical", "gained", "margins",
+        "actions.count", "rehearsals",
+    ]  # fmt: skip
+    assert (verdict.shown["level"], verdict.shown["patients_needed"]) == (0.025, 72)
+
+
+OPTIONAL = [
+    f.name for f in fields(Evidence) if "None" in str(f.type) or f.name in ("attempt", "basis")
+]
+
+
+def test_the_list_of_what_may_be_missing_is_complete():
+    assert set(OPTIONAL) == {
+        "basis", "attempt", "agreement", "cutoffs", "holdout", "frozen", "validation_passed",
+        "pin_intact", "policy_newer", "same_fingerprint_other_weights", "rehearsals",
+        "recipe_changed_after_list",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [n for n in OPTIONAL if n not in ("attempt", "basis")])
+@pytest.mark.parametrize(
+    "basis", ["statistical", "unreleased reference", "identity", "first build"]
+)
+def test_missing_evidence_never_passes(name, basis):
+    given = first_build() if basis == "first build" else evidence(basis=basis)
+    assert judge(Policy(), given).status == "pass"
+    verdict = judge(Policy(), replace(given, **{name: None}))
+    if (name, basis) == ("agreement", "first build"):
+        assert verdict.status == "pass"  # it has none
+    else:
+        assert verdict.status == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"attempt": 0},
+        {"attempt": -1},
+        {"basis": "trust me"},
+        {"basis": "first build"},
+        {"task": "multi"},
+        {"numerics_mode": None},
+        {"policy_newer": True},
+        {"recipe_changed_after_list": True},
+        {"cutoffs": replace(CUT, status="refused")},
+        {"cutoffs": replace(CUT, status="given")},
+        {"cutoffs": replace(CUT, status="")},
+    ],
+)
+def test_doubtful_evidence_is_inconclusive(change):
+    assert judge(Policy(), evidence(**change)).status == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("change", "criterion"),
+    [
+        ({"validation_passed": False}, "data.validation"),
+        ({"pin_intact": False}, "pin"),
+        ({"same_fingerprint_other_weights": True}, "arithmetic"),
+    ],
+)
+def test_plain_faults_fail(change, criterion):
+    verdict = judge(Policy(), evidence(**change))
+    assert (verdict.status, status(verdict, criterion)) == ("fail", "fail")
+
+
+def test_truthy_is_not_true():
+    for wrong in (1, "yes", math.nan):
+        verdict = judge(Policy(), evidence(validation_passed=wrong, pin_intact=wrong))
+        assert verdict.status == "inconclusive"
+
+
+def test_arithmetic_in_its_modes():
+    policy = Policy(arithmetic_fault="inconclusive")
+    other = evidence(same_fingerprint_other_weights=True)
+    assert judge(policy, other).status == "inconclusive"
+    native = judge(Policy(), replace(other, numerics_mode="native"))
+    assert (native.status, status(native, "arithmetic")) == ("pass", "pass")
+    assert judge(Policy(), replace(other, numerics_mode="exact")).status == "fail"
+
+
+@pytest.mark.parametrize("name", ["Z", "m", "R", "D", "S"])
+@pytest.mark.parametrize("where", ["series", "ever"])
+def test_nan_figures_never_pass(name, where):
+    good = agreement(TRUE, TRUE)
+    bad = replace(good, **{where: replace(getattr(good, where), **{name: math.nan})})
+    verdict = judge(Policy(), evidence(agreement=bad))
+    assert verdict.status == "inconclusive"
+    canonical_json(to_json(verdict))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None])
+@pytest.mark.parametrize("name", ["precision", "recall"])
+def test_holdout_figures_that_are_no_number_never_pass(name, value):
+    seen = replace(HoldoutFigures(1.0, 0.9, 30, 33, 0.1, 0.9), **{name: value})
+    verdict = judge(Policy(), first_build(holdout=seen))
+    assert (verdict.status, status(verdict, f"holdout.{name}")) == ("inconclusive", "inconclusive")
+    canonical_json(to_json(verdict))
+
+
+def test_nan_reportable_or_lost_never_passes():
+    good = agreement(TRUE, TRUE)
+    silent = replace(good, series=replace(good.series, reportable=math.nan))
+    assert judge(Policy(), evidence(agreement=silent)).status == "inconclusive"
+    (pair,) = good.pairs
+    gone = replace(good, pairs=(replace(pair, lost=replace(pair.lost, units=math.nan)),))
+    assert judge(Policy(), evidence(agreement=gone)).status == "inconclusive"
+
+
+def test_bounds_are_not_taken_from_the_agreement():
+    """An agreement made at another level, or with its bound forged, changes nothing."""
+    seen = agreement(TRUE[:60], TRUE[:60])
+    forged = replace(seen, a=0.5, series=replace(seen.series, upper=0.0, rate=0.0))
+    verdict = judge(Policy(), evidence(agreement=forged))
+    assert status(verdict, "consistency.series") == "inconclusive"
+
+
+def shrunk(k):
+    """Of the cases, only the first k are still reported."""
+    return TRUE[:k] + "." * (N - k)
+
+
+@pytest.mark.parametrize("k", [0, 1, 50, 100, 150, 180, 185])
+def test_a_rebuild_that_falls_silent_never_passes(k):
+    """Whatever it still says agrees, and the floor is off: only the lost reports stop it."""
+    verdict = judge(Policy(reportable_floor=0.0), evidence(TRUE, shrunk(k)))
+    assert verdict.status != "pass"
+    assert status(verdict, "lost:b1") == ("inconclusive" if k >= 180 else "fail")
+
+
+def test_nothing_reported_anywhere_is_inconclusive():
+    verdict = judge(Policy(), evidence("." * N, "." * N))
+    assert verdict.status == "inconclusive"
+    assert status(verdict, "reportable.floor") == "inconclusive"
+    assert status(verdict, "lost:b1") == "inconclusive"
+    (found,) = [f for f in verdict.findings if f.criterion == "consistency.series"]
+    assert (found.figure, found.bound) == (None, None)
+
+
+def test_lost_reports_at_their_limit():
+    few, many = judge(Policy(), evidence(TRUE, shrunk(192))), Policy(delta=0.10)
+    assert status(few, "lost:b1") == "pass"  # 8 of 200: bound 7.7%
+    assert status(judge(many, evidence(TRUE, shrunk(185))), "lost:b1") == "inconclusive"
+    assert status(judge(many, evidence(TRUE, shrunk(179))), "lost:b1") == "fail"
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "p", "expected"),
+    [
+        (0, 72, 0.95, "pass"),
+        (0, 71, 0.95, "inconclusive"),
+        (0, 200, 0.99, "inconclusive"),
+        (3, 200, 0.95, "pass"),  # bound 4.3%
+        (4, 200, 0.95, "inconclusive"),  # bound 5.04%
+        (10, 200, 0.95, "inconclusive"),  # exactly 5% seen is not more than 5%
+        (11, 200, 0.95, "fail"),
+        (20, 200, 0.90, "inconclusive"),
+        (21, 200, 0.90, "fail"),
+    ],
+)
+def test_consistency_at_its_limit(k, n, p, expected):
+    verdict = judge(Policy(p=p), evidence(TRUE[:n], swapped(k, TRUE[:n])))
+    for name in ("series", "pair:b1", "ever"):
+        assert status(verdict, f"consistency.{name}") == expected
+    assert verdict.status == expected
+
+
+def test_later_attempts_have_to_show_more():
+    two = evidence(TRUE[:72], TRUE[:72], attempt=2)
+    assert status(judge(Policy(), two), "consistency.series") == "inconclusive"
+    enough = TRUE[:86]  # 1 - 0.0125^(1/86) = 4.97%
+    assert judge(Policy(), evidence(enough, enough, attempt=2)).status == "pass"
+
+
+def test_patients_not_cases_decide():
+    """Two hundred cases of forty patients are forty."""
+    patients = [f"p{i % 40}" for i in range(N)]
+    verdict = judge(Policy(), evidence(TRUE, TRUE, patients=patients))
+    assert status(verdict, "consistency.series") == "inconclusive"
+    (found,) = [f for f in verdict.findings if f.criterion == "consistency.series"]
+    assert "72 patients" in found.said
+    assert "with 40 this can never be shown" in found.said
+
+
+def test_many_discordant_cases_of_one_patient_fail_by_cases():
+    patients = ["p"] * 20 + [f"q{i}" for i in range(180)]
+    verdict = judge(Policy(), evidence(TRUE, swapped(20), patients=patients))
+    assert status(verdict, "consistency.series") == "fail"  # 1 of 181 patients, 20 of 200 cases
+
+
+def test_drift_that_the_last_step_hides():
+    """b3 is near b2 and b2 near b1, but b3 is far from b1."""
+    verdict = judge(Policy(), evidence(TRUE, swapped(7), swapped(14)))
+    pair_b2 = status(verdict, "consistency.pair:b2")
+    assert (pair_b2, status(verdict, "consistency.pair:b1")) == ("inconclusive", "fail")
+    assert status(verdict, "consistency.ever") == "fail"
+
+
+def test_a_silent_middle_hides_nothing():
+    middle = "." * 20 + TRUE[20:]
+    verdict = judge(Policy(delta=0.5, reportable_floor=0.0), evidence(TRUE, middle, swapped(20)))
+    assert status(verdict, "consistency.series") == "pass"
+    assert status(verdict, "consistency.ever") == "fail"
+    assert verdict.status == "fail"
+
+
+def test_plain_limits():
+    two = evidence(TRUE, swapped(2))
+    assert judge(Policy(max_discordant=2), two).status == "pass"
+    broken = judge(Policy(max_discordant=1), two)
+    assert (broken.status, status(broken, "discordant.count")) == ("fail", "fail")
+    more = evidence("..." + TRUE[3:], TRUE)
+    assert status(judge(Policy(max_gained=3), more), "gained:b1") == "pass"
+    assert status(judge(Policy(max_gained=2), more), "gained:b1") == "fail"
+    assert status(judge(Policy(max_discordant=0), evidence()), "discordant.count") == "pass"
+
+
+def test_reportable_floor():
+    half = evidence(TRUE[:100] + "." * 100, TRUE[:100] + "." * 100)
+    assert status(judge(Policy(), half), "reportable.floor") == "pass"
+    assert status(judge(Policy(reportable_floor=0.51), half), "reportable.floor") == "fail"
+
+
+def test_critical_classes_stand_alone():
+    policy = Policy(critical=("A",))
+    verdict = judge(policy, evidence())  # 67 cases of A: 72 are needed
+    names = ["critical.A.series", "critical.A.ever", "critical.A.pair:b1"]
+    assert [status(verdict, name) for name in names] == ["inconclusive"] * 3
+    assert judge(Policy(critical=("A",), p=0.9), evidence()).status == "pass"
+    only_a = "".join("B" if x == "A" and i < 30 else x for i, x in enumerate(TRUE))
+    broken = judge(Policy(critical=("A",), p=0.9), evidence(TRUE, only_a))
+    assert status(broken, "critical.A.ever") == "fail"
+    assert status(broken, "consistency.series") != "fail"
+
+
+def test_lost_reports_of_a_critical_class():
+    quiet = "".join("." if x == "A" and i < 30 else x for i, x in enumerate(TRUE))
+    verdict = judge(Policy(critical=("A",)), evidence(TRUE, quiet))
+    assert status(verdict, "lost:b1") in ("pass", "inconclusive")
+    assert status(verdict, "lost:b1:A") == "fail"
+
+
+def test_a_critical_class_that_nobody_calls_cannot_be_shown():
+    none = TRUE.replace("C", "B")
+    verdict = judge(Policy(critical=("C",)), evidence(none, none))
+    assert status(verdict, "critical.C.series") == "inconclusive"
+    assert status(verdict, "lost:b1:C") == "inconclusive"
+
+
+def test_a_refused_tau_of_a_critical_class():
+    closed = replace(CUT, status="provisional", evidence=dict(CUT.evidence, refused_yes=["A"]))
+    assert judge(Policy(), evidence(cutoffs=closed)).status == "pass"
+    assert status(judge(Policy(critical=("A",)), evidence(cutoffs=closed)), "tau") == "inconclusive"
+
+
+def test_margins():
+    policy = Policy(margins=Margins(sensitivity={"A": 0.2}, specificity={"A": 0.1}))
+    verdict = judge(policy, evidence())
+    assert verdict.status == "pass"
+    assert status(verdict, "sensitivity.A:b1") == status(verdict, "specificity.A:b1") == "pass"
+    quiet = "".join("." if x == "A" and i < 60 else x for i, x in enumerate(TRUE))
+    assert status(judge(policy, evidence(TRUE, quiet)), "sensitivity.A:b1") == "fail"
+    strict = Policy(margins=Margins(sensitivity={"A": 0.01}))
+    assert status(judge(strict, evidence()), "sensitivity.A:b1") == "inconclusive"
+
+
+def test_margins_without_labels_or_without_a_reference():
+    policy = Policy(margins=Margins(sensitivity={"A": 0.2}))
+    calls = call(build(TRUE), CUT)
+    for figures in (
+        frozen_figures(calls, None, {"b1": calls}),
+        frozen_figures(calls, build(TRUE).labels, {"b9": calls}),
+    ):
+        verdict = judge(policy, evidence(frozen=figures))
+        assert (verdict.status, status(verdict, "sensitivity.A")) == ("inconclusive",) * 2
+
+
+def test_actions():
+    stated = {"A": "de-escalate", "B": "standard", "C": "standard"}
+    policy = Policy(p=0.9, actions=stated, max_action_discordant=1)
+    seen = agreement(TRUE, swapped(3), actions=stated)  # A -> B, B -> C, C -> A: two change
+    assert status(judge(policy, evidence(agreement=seen)), "actions.count") == "fail"
+    two = replace(policy, max_action_discordant=2)
+    assert judge(two, evidence(agreement=seen)).status == "pass"
+    without = judge(two, evidence(agreement=agreement(TRUE, swapped(3))))
+    assert status(without, "actions.count") == "inconclusive"
+
+
+def test_rehearsals():
+    policy = Policy(rehearsals=4)
+    assert status(judge(policy, evidence(rehearsals=3)), "rehearsals") == "inconclusive"
+    assert judge(policy, evidence(rehearsals=4)).status == "pass"
+
+
+def test_another_unit_than_the_policy_wants():
+    verdict = judge(Policy(unit="component"), evidence())
+    assert (verdict.status, status(verdict, "evidence")) == ("inconclusive", "inconclusive")
+
+
+def test_identity_needs_no_patients_but_must_be_true():
+    few = evidence(TRUE[:5], TRUE[:5], basis="identity", attempt=0)
+    verdict = judge(Policy(), few)
+    assert (verdict.status, verdict.basis) == ("pass", "identity")
+    assert not [f for f in verdict.findings if f.criterion.startswith("consistency.s")]
+    assert verdict.shown["level"] is None
+    lie = judge(Policy(), evidence(TRUE[:5], swapped(1, TRUE[:5]), basis="identity", attempt=0))
+    assert (lie.status, status(lie, "consistency.identity")) == ("fail", "fail")
+    quiet = judge(Policy(), evidence("AB..", "ABC.", basis="identity", attempt=0))
+    assert quiet.status == "fail"
+
+
+def test_first_build():
+    verdict = judge(Policy(), first_build())
+    assert (verdict.status, verdict.basis, verdict.shown["level"]) == ("pass", "first build", None)
+    assert "consistency" in verdict.shown["not_applicable"]
+    assert not [f for f in verdict.findings if f.criterion.startswith("consistency")]
+    low = replace(HoldoutFigures(1.0, 0.9, 30, 33, 0.1, 0.9), precision=0.99, recall=0.4)
+    failed = judge(Policy(), first_build(holdout=low))
+    assert status(failed, "holdout.precision") == status(failed, "holdout.recall") == "fail"
+
+
+def test_classes_too_small_to_speak_of():
+    verdict = judge(Policy(min_cases_per_class=67), first_build())
+    assert status(verdict, "classes.minimum") == "inconclusive"  # 67, 67 and 66
+    assert judge(Policy(min_cases_per_class=66), first_build()).status == "pass"
+    unlabelled = first_build(frozen=frozen_figures(call(build(TRUE), CUT), None))
+    assert "classes.minimum" in judge(Policy(), unlabelled).shown["not_applicable"]
+
+
+def test_unreleased_reference_is_judged_alike_and_says_so():
+    verdict = judge(Policy(), evidence(basis="unreleased reference"))
+    assert (verdict.status, verdict.basis) == ("pass", "unreleased reference")
+    bad = judge(Policy(), evidence(TRUE, swapped(40), basis="unreleased reference"))
+    assert bad.status == "fail"
+
+
+def test_pure_and_bound_to_its_policy():
+    given = evidence(TRUE, swapped(3))
+    assert judge(Policy(), given) == judge(Policy(), given)
+    assert judge(Policy(), given).policy == policy_digest(Policy()) != policy_digest(Policy(p=0.9))
+
+
+def test_a_comparison_without_an_attempt():
+    found = judge_consistency(Policy(), agreement(TRUE, TRUE), None)
+    assert {f.status for f in found} == {"inconclusive"}
+    assert {f.status for f in judge_consistency(Policy(), agreement(TRUE, TRUE), 0.05)} == {"pass"}
+
+
+@pytest.mark.parametrize(("n", "words"), [(72, None), (71, "needs 72"), (35, "needs 36")])
+def test_can_ever_show(n, words):
+    warning = can_ever_show(Policy(), n)
+    assert (warning is None) if words is None else (words in warning)
+
+
+def test_json_round_trip():
+    verdict = judge(Policy(critical=("A",)), evidence(TRUE, swapped(3)))
+    text = canonical_json(to_json(verdict))
+    back = from_json(json.loads(text))
+    assert back == verdict
+    assert canonical_json(to_json(back)) == text
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        (lambda v: v.update(status="pass"), IntegrityError, "amount to fail"),
+        (lambda v: v["findings"].clear(), IntegrityError, "amount to inconclusive"),
+        (lambda v: v.update(status="fine"), UnusableInputError, "expected one of"),
+        (lambda v: v.update(note=""), UnusableInputError, "'note' is not known"),
+        (lambda v: v.pop("policy"), UnusableInputError, "'policy' is missing"),
+        (lambda v: v["findings"][0].update(figure="0"), UnusableInputError, r"findings\[0\]"),
+    ],
+)
+def test_json_is_read_strictly(change, error, words):
+    value = json.loads(canonical_json(to_json(judge(Policy(), evidence(TRUE, swapped(40))))))
+    change(value)
+    with pytest.raises(error, match=words):
+        from_json(value)
+
+
+def test_every_sentence_speaks():
+    for given in (evidence(), first_build(), evidence(TRUE, swapped(40))):
+        for finding in judge(Policy(critical=("A",), max_discordant=3), given).findings:
+            assert finding.said.endswith(".")
+            assert len(finding.said.split()) >= 3
