@@ -37,7 +37,7 @@ def align(named: Mapping[str, Predictions], allow_missing: bool = False) -> dict
     if not common:
         raise UnusableInputError(f"{', '.join(named)} have no case in common")
     order = sorted(common)
-    chosen = {name: _take(named[name], [rows[name][case] for case in order]) for name in named}
+    chosen = {name: take(named[name], [rows[name][case] for case in order]) for name in named}
     for name in named:
         _same_facts(chosen, first, name)
     _labels_agree(chosen)
@@ -85,7 +85,9 @@ def _none_missing(rows: Mapping[str, Mapping[str, int]]) -> None:
             )
 
 
-def _take(predictions: Predictions, at: list[int]) -> Predictions:
+def take(predictions: Predictions, at: list[int]) -> Predictions:
+    """The predictions of some cases, by row, in the order asked for."""
+
     def pick(column: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(column[i] for i in at)
 

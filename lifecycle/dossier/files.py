@@ -87,9 +87,22 @@ def folder_whole(target: Path) -> Iterator[Path]:
     try:
         aside.chmod(0o755)
         yield aside
-        if target.exists():
-            shutil.rmtree(target)
-        aside.rename(target)
+        _swap(aside, target)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
+
+
+def _swap(new: Path, target: Path) -> None:
+    """Put a folder in another's place; the old one goes only when the new one stands."""
+    if not target.exists():
+        new.rename(target)
+        return
+    old = new.with_name(f"{new.name}.old")
+    target.rename(old)
+    try:
+        new.rename(target)
+    except BaseException:
+        old.rename(target)
+        raise
+    shutil.rmtree(old)

@@ -192,7 +192,7 @@ def holdout(policy: Policy, evidence: Evidence) -> Findings:
     """A first build has to reach the policy's precision and recall on the holdout."""
     if evidence.basis != "first build":
         return ()
-    # without a tau nothing is reported: that is no evidence of a poor recall, but no evidence at all
+    # without a tau nothing is reported: that is no poor recall, but no evidence at all
     cutoffs = evidence.cutoffs
     there = cutoffs is not None and cutoffs.status != "refused"
     seen = evidence.holdout if there else None

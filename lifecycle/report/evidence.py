@@ -53,7 +53,7 @@ def _criterion(finding: Finding) -> list[Cell | str]:
 def shown_table(data: ReportInput) -> list[Table]:
     """What the gate shows without deciding on it; empty where there is nothing."""
     shown = {key: value for key, value in data.verdict.shown.items() if key not in ELSEWHERE}
-    rows = [(place, text) for place, text in flat(shown) if text != NOTHING]
+    rows = [(place, text) for place, text in flat(shown, rounded=True) if text != NOTHING]
     if not rows:
         return []
     rest = len(rows) - SHOWN_ROWS

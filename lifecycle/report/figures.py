@@ -60,16 +60,17 @@ def tau_figure(data: ReportInput) -> str:
 
     where = "no critical value is in force" if tau is None else f"tau = {number(tau)} is marked"
     desc = (
-        f"Left: precision against recall of class {name} on {many(len(data.holdout.ids), 'case')} "
-        f"of the holdout. Right: both against the cutoff. {where.capitalize()}."
+        f"Scores of {data.build} on {many(len(data.holdout.ids), 'case')} of the holdout. Left: "
+        f"precision against recall of class {name}. Right: both against the cutoff. "
+        f"{where.capitalize()}."
     )
     return draw("tau", "Precision and recall on the holdout", desc, paint, 2)
 
 
 def _precision_recall(axes: Axes, points: Points, tau: float | None) -> None:
     axes.plot(points[:, 2], points[:, 1], color=palette.BLUE, marker=".", markersize=3)
-    if tau is not None:
-        at = int(np.argmin(np.abs(points[:, 0] - tau)))
+    if tau is not None and points[-1, 0] >= tau:
+        at = int(np.searchsorted(points[:, 0], tau))  # cases called at tau: scores >= tau
         axes.plot(points[at, 2], points[at, 1], "D", color=palette.RED, markersize=7,
                   label=f"tau = {number(tau)}")  # fmt: skip
         axes.legend(loc="lower left")

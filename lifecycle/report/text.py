@@ -117,14 +117,19 @@ def listed(names: Iterable[str], most: int = 12) -> str:
     return f"{', '.join(found[:-1])} and {found[-1]}"
 
 
-def flat(value: Any, path: str = "", depth: int = 0) -> list[tuple[str, str]]:
-    """A record as (place, text) rows, `machine.cpu`; lists of plain values on one line."""
+def flat(
+    value: Any, path: str = "", depth: int = 0, rounded: bool = False
+) -> list[tuple[str, str]]:
+    """A record as (place, text) rows, `machine.cpu`; lists of plain values on one line.
+
+    Numbers are exact, or `rounded` as `number` prints them.
+    """
     if isinstance(value, Mapping) and depth < DEEPEST:
         rows = []
         for key, item in value.items():
-            rows += flat(item, f"{path}.{key}" if path else str(key), depth + 1)
+            rows += flat(item, f"{path}.{key}" if path else str(key), depth + 1, rounded)
         return rows
-    return [(path, _plain(value))]
+    return [(path, number(value) if rounded and isinstance(value, float) else _plain(value))]
 
 
 def _plain(value: Any) -> str:
@@ -138,4 +143,4 @@ def _plain(value: Any) -> str:
         return NOTHING
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return number(value) if isinstance(value, float) else str(value)
+    return repr(value) if isinstance(value, float) else str(value)

@@ -168,10 +168,10 @@ def power(data: ReportInput) -> list[str]:
     needed, there = shown.get("patients_needed"), shown.get("patients")
     said = []
     if isinstance(needed, int) and isinstance(there, int):
-        can = "is large enough" if there >= needed else "is too small"
+        can = "is large enough to show" if there >= needed else "is too small ever to show"
         said.append(
             f"The policy needs at least {many(needed, 'patient')} with a reported case, even "
-            f"without a single contradiction; with {there:,} this set {can} to ever show it."
+            f"without a single contradiction; with {there:,} this set {can} consistency."
         )
     return said
 

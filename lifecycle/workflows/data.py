@@ -59,12 +59,20 @@ def split_data(project: Project) -> None:
     cohort, frozen = cohorts_of(project)
     classifier = project.classifier
     kept = kept_parts(project)
-    parts = splitting.assign(cohort, frozen, classifier.split, classifier.frozen, kept)
+    parts = splitting.assign(
+        _known_labels(cohort, classifier.classes), frozen, classifier.split, classifier.frozen, kept
+    )
     ids = [*cohort.ids, *(frozen.ids if frozen is not None else ())]
     splitting.write_parts(project.parts, parts, ids)
     aside = sum(part == "aside" for part in parts.values())
     if aside:
         say(f"{project.name}: {aside} new cases of frozen patients are set aside")
+
+
+def _known_labels(cohort: Cohort, classes: tuple[str, ...]) -> Cohort:
+    """Unknown labels count as none, so that the expectations name them, and not the split."""
+    known = tuple(label if set(label.split("|")) <= set(classes) else "" for label in cohort.labels)
+    return replace(cohort, labels=known) if any(known) else cohort
 
 
 def first_build(project: Project) -> Build | None:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from lifecycle.consistency import agree as agreeing
-from lifecycle.consistency.align import align
+from lifecycle.consistency.align import align, take
 from lifecycle.consistency.calls import call
 from lifecycle.consistency.tau import choose, curve
 from lifecycle.domain.digests import digest_of
@@ -16,6 +16,7 @@ from lifecycle.dossier import builds as kept
 from lifecycle.dossier.attempts import read_attempts
 from lifecycle.dossier.builds import Build
 from lifecycle.dossier.files import folder_whole, read_json, read_record, write_json, write_whole
+from lifecycle.dossier.pins import read_pins
 from lifecycle.errors import IntegrityError, UnusableInputError
 from lifecycle.stats.intervals import attempt_level
 from lifecycle.workflows.boundary import say
@@ -128,6 +129,7 @@ def compare_builds(project: Project) -> None:
 def comparison_of(project: Project) -> dict[str, Any]:
     """The comparison of the current build, from the kept predictions; nothing is written."""
     build, before = current_build(project)
+    pinned_predictions(project, build)  # also where there is nothing to compare with
     cutoffs = read_cutoffs(project)
     # Signed releases are not there yet: nothing is released, and the verdict's basis says so.
     faced = references(before, frozenset())
@@ -144,9 +146,42 @@ def comparison_of(project: Project) -> dict[str, Any]:
 
 
 def faced_predictions(project: Project, build: Build, names: list[str]) -> dict[str, Predictions]:
-    """Frozen scores of the references and of the build (last), on the same cases."""
-    members = [kept.read_build(project.layout, int(name[1:])) for name in names]
-    return align({one.name: pinned_predictions(project, one) for one in (*members, build)})
+    """Frozen scores of the references and of the build (last), on the same cases.
+
+    A reference scored under an earlier pin is compared on the cases that the amendment left as
+    they were: its scores of a changed case are scores of something else.
+    """
+    found, amended = {}, False
+    for name in names:
+        reference = kept.read_build(project.layout, int(name[1:]))
+        unchanged = _unchanged_cases(project, reference)
+        amended = amended or unchanged is not None
+        if unchanged is None:
+            found[name] = pinned_predictions(project, reference)
+        else:
+            scores = kept.frozen_predictions(reference)
+            found[name] = take(scores, [i for i, c in enumerate(scores.ids) if c in unchanged])
+    found[build.name] = pinned_predictions(project, build)
+    return align(found, allow_missing=amended)
+
+
+def _unchanged_cases(project: Project, reference: Build) -> set[str] | None:
+    """Cases that are the same under a reference's pin and the one in force; None for one pin.
+
+    Raises:
+        IntegrityError: the pin that the reference was scored under is not in the file of pins.
+    """
+    pins = [pin for pin in read_pins(project.layout.pins) if pin.version == reference.version]
+    total = reference.content["inputs"]["pin"]["total"]
+    old = next((pin for pin in pins if pin.total == total), None)
+    if old is None:
+        raise IntegrityError(
+            f"{project.layout.pins}: the pin that {reference.name} was scored under is missing"
+        )
+    if old is pins[-1]:
+        return None
+    now = pins[-1].cases
+    return {case for case, digest in old.cases.items() if now.get(case) == digest}
 
 
 def _agreement(

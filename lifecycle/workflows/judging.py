@@ -28,6 +28,8 @@ from lifecycle.workflows.deciding import (
 )
 from lifecycle.workflows.project import Project
 
+RECIPE = ("preprocess", "model", "recipe", "search")
+
 
 def judge_build(project: Project) -> None:
     """Judge the current build and keep the verdict, whatever it is."""
@@ -113,10 +115,9 @@ def _arithmetic_fault(build: Build, before: tuple[Build, ...]) -> bool:
 
 
 def _list_was_seen(project: Project, build: Build) -> bool:
-    """Whether an earlier version was already compared on some of these frozen cases.
+    """Whether an earlier version with another recipe was compared on some of these frozen cases.
 
-    A version differs from the one before in its recipe or data; where its frozen set is the old
-    one, whoever changed the recipe could have seen which cases were discordant.
+    Whoever changed the recipe then could have seen which cases were discordant.
     """
     pins = read_pins(project.layout.pins)
     cases = {
@@ -126,7 +127,9 @@ def _list_was_seen(project: Project, build: Build) -> bool:
     compared = {
         b.version
         for b in earlier
-        if b.number < build.number and kept.first_of(tuple(earlier), b.version) != b
+        if b.number < build.number
+        and kept.first_of(tuple(earlier), b.version) != b
+        and any(b.content["terms"][key] != build.content["terms"][key] for key in RECIPE)
     }
     shared = [pin for pin in pins if pin.version in compared]
     return any(cases & set(pin.cases.values()) for pin in shared)

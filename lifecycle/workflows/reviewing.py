@@ -21,6 +21,9 @@ def serve(port: int, print_only: bool, root: Path | None = None) -> int:
     uri = tracking_uri(place)
     if uri.startswith("sqlite:") and not Path(uri.removeprefix("sqlite:///")).exists():
         raise UnusableInputError("there is no mlflow.db yet; `lifecycle rebuild` makes it")
+    if not uri.startswith("sqlite:"):
+        say(f"the builds are tracked by the server {uri}; open its own address: {uri}")
+        return 0
     command = [
         "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
         "--backend-store-uri", uri,

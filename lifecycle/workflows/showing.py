@@ -54,7 +54,11 @@ def show_threshold(project: Project, as_json: bool) -> str:
 
 
 def _evidence(evidence: dict[str, Any]) -> list[str]:
-    return [f"  {key}: {value}" for key, value in evidence.items() if not isinstance(value, dict)]
+    return [
+        f"  {key}: {value}"
+        for key, value in evidence.items()
+        if not isinstance(value, (dict, list))
+    ]
 
 
 def list_builds(project: Project, as_json: bool) -> str:

@@ -27,9 +27,18 @@ def look_around(root: Path | None = None) -> None:
     known = read_json(remembered) if remembered.exists() else {}
     for name, classifier in classifiers.items():
         layout = Layout(place, name)
-        write_json(layout.sources, source_digests(place, classifier, known))
+        write_json(layout.sources, _noted(name, place, classifier, known))
         _close_orphan(place, layout)
     write_json(remembered, known)
+
+
+def _noted(name: str, root: Path, classifier: Classifier, known: dict[str, Any]) -> dict[str, str]:
+    """Source digests; a missing file stops its own classifier (in its import), and no other."""
+    try:
+        return source_digests(root, classifier, known)
+    except UnusableInputError as error:
+        say(f"{name}: {error}")
+        return {"missing": str(error)}
 
 
 def _close_orphan(root: Path, layout: Layout) -> None:

@@ -44,7 +44,7 @@ PAGES = (
 # Commands that are parsed but not run here, each with the reason.
 NOT_RUN: Mapping[str, str] = {
     r"make (rebuild|test)": "makes an environment and trains at full size",
-    r"lifecycle (rebuild|gate) (glioma|medulloblastoma)-methylation": "needs the laboratory's data",
+    r"lifecycle \w+ (glioma|medulloblastoma)-methylation": "needs the laboratory's data",
     r"createdb .*": "needs a PostgreSQL server",
     r"mlflow db upgrade .*": "needs a PostgreSQL server",
     r"mlflow server .*": "serves until it is stopped",

@@ -76,7 +76,7 @@ def test_metrics_and_plots_say_something(project: Path) -> None:
     assert {"dossier/wine/metrics.json", "dossier/tiny-beta/metrics.json"} <= set(values)
     plots = run_in(project, "dvc", "plots", "show", "-o", "plots")
     assert plots.returncode == 0, plots.stderr
-    assert "holdout_curve.csv" in (project / "plots" / "index.html").read_text(encoding="utf-8")
+    assert "holdout_curve_csv" in (project / "plots" / "index.html").read_text(encoding="utf-8")
 
 
 def test_a_policy_edit_does_not_train(project: Path) -> None:

@@ -34,7 +34,7 @@ def test_other_spellings_of_a_record_are_refused(tmp_path: Path, text: str) -> N
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "f"
     write_whole(path, b"old")
-    with pytest.raises(ValueError, match="NaN|Out of range"):
+    with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(path, {"a": float("nan")})
     with pytest.raises(TypeError):
         write_whole(path, "text")  # type: ignore[arg-type]

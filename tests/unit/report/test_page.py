@@ -16,10 +16,12 @@ from xml.etree import ElementTree as ET
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from lifecycle.domain.predictions import Cutoffs
 from lifecycle.errors import UnusableInputError
 from lifecycle.report import palette
+from lifecycle.report.figures import _precision_recall
 from lifecycle.report.page import ReportInput, Validation, figures, render
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
@@ -244,6 +246,16 @@ def test_glyphs_that_the_font_lacks_draw_without_a_warning(make: SimpleNamespace
     data = make.rebuild()
     svg = figures(replace(data, frozen_before={"胶质瘤": data.frozen_before["b1"]}))["scores"]
     assert "胶质瘤" in svg
+
+
+@pytest.mark.parametrize(("tau", "marked"), [(0.4, [0.75, 0.9]), (0.5, [0.75, 0.9]), (0.95, None)])
+def test_tau_is_marked_where_its_calls_stand(tau: float, marked: list[float] | None) -> None:
+    """On another build's curve tau lies between scores: called is what reaches it."""
+    points = np.array([(0.3, 0.6, 1.0), (0.5, 0.9, 0.75), (0.9, 1.0, 0.5)])
+    axes = Figure().add_subplot()
+    _precision_recall(axes, points, tau)
+    marks = [line.get_xydata() for line in axes.lines[1:]]
+    assert [xy.tolist() for xy in marks] == ([] if marked is None else [[marked]])
 
 
 def test_drawing_leaves_no_settings_behind(make: SimpleNamespace) -> None:

@@ -116,6 +116,6 @@ def test_records_are_laid_flat() -> None:
         ("machine.cpu", "x"),
         ("machine.gpu", NOTHING),
         ("clean", "yes"),
-        ("lr", "0.0010"),
+        ("lr", "0.001"),
         ("hidden", "128 and 32"),
     ]
