@@ -6,6 +6,7 @@ turns a breach into an error that names section and field.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -21,6 +22,9 @@ Count = Annotated[int, Ge(1)]
 Share = Annotated[float, Ge(0), Le(1)]
 OpenShare = Annotated[float, Gt(0), Lt(1)]
 Name = Annotated[str, MinLen(1)]
+
+# A version names files; `|` joins the classes of a multi-label case.
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}\Z")
 
 STRICT: dict[str, Any] = {"extra": "forbid"}  # read by params: an unknown key is an error
 
@@ -295,7 +299,14 @@ class Classifier:
     policy: Policy
 
     def __post_init__(self) -> None:
-        """Names used in one place must exist in the other."""
+        """Names can stand in files and tables; names used in one place exist in the other."""
+        if not _VERSION.match(self.version):
+            raise ValueError(f"`version` {self.version!r}: use letters, digits, `.+_-`, at most 64")
+        for name in self.classes:
+            if not name.isprintable() or name != name.strip() or "|" in name:
+                raise ValueError(
+                    f"class {name!r}: printable text without `|` and without blanks at its ends"
+                )
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("`classes` names a class twice")
         named = {

@@ -70,7 +70,8 @@ def record_attempt(layout: Layout, version: str, weights: str, first_build: str 
     if known is not None:
         return known
     is_first = first_build is None or first_build == weights
-    k = 0 if is_first else max((a.k for a in attempts), default=0) + 1
+    # counted, not the highest k plus one: two branches may each have made an attempt 1
+    k = 0 if is_first else sum(a.k > 0 for a in attempts) + 1
     attempt = Attempt(weights, version, k)
     body = {"schema": SCHEMA, "weights": weights, "version": version, "k": k}
     path = layout.attempts / _file(version, weights)

@@ -44,7 +44,18 @@ def current_build(project: Project) -> tuple[Build, tuple[Build, ...]]:
             f"{project.name}: {build.name} is of version {build.version}, params.yaml says "
             f"{project.classifier.version}; run `dvc repro`"
         )
+    _require_running(project, build)
     return build, tuple(b for b in builds[: number - 1] if b.version == build.version)
+
+
+def _require_running(project: Project, build: Build) -> None:
+    """The pointer must name the build that the pipeline made last (where that is at hand)."""
+    facts = project.build / "facts.json"
+    if facts.exists() and read_json(facts)["weights"]["sha256"] != build.weights:
+        raise IntegrityError(
+            f"{project.layout.current} names {build.name}, but the pipeline's own build has other "
+            f"weights; run `dvc repro enrol@{project.name}`"
+        )
 
 
 def choose_threshold(project: Project) -> None:
@@ -204,15 +215,16 @@ def attempt_of(project: Project, build: Build) -> int:
     """Which attempt the build's network was: 0 for a version's first.
 
     Raises:
-        IntegrityError: it was scored without being recorded.
+        IntegrityError: it, or any other build, was scored without being recorded.
     """
-    for attempt in read_attempts(project.layout):
-        if attempt.weights == build.weights and attempt.version == build.version:
-            return attempt.k
-    raise IntegrityError(
-        f"{project.layout.attempts}: no attempt is recorded for the weights of {build.name}; "
-        "restore the folder from git"
-    )
+    recorded = {(a.version, a.weights): a.k for a in read_attempts(project.layout)}
+    for one in kept.read_builds(project.layout):
+        if (one.version, one.weights) not in recorded:
+            raise IntegrityError(
+                f"{project.layout.attempts}: no attempt is recorded for the weights of {one.name}; "
+                "restore the folder from git"
+            )
+    return recorded[build.version, build.weights]
 
 
 def _agreement_said(entry: Mapping[str, Any], agreement: agreeing.Agreement | None) -> str:
