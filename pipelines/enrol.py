@@ -1,6 +1,6 @@
 """DVC stage `enrol`: number the build by content and keep it."""
 
-from lifecycle.workflows.building import enrol_build
+from lifecycle.workflows.enrolling import enrol_build
 from lifecycle.workflows.stage import run_stage
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """DVC stage `predict`: score the frozen clinical test set."""
 
-from lifecycle.workflows.building import predict_frozen
+from lifecycle.workflows.enrolling import predict_frozen
 from lifecycle.workflows.stage import run_stage
 
 if __name__ == "__main__":

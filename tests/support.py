@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -71,7 +72,7 @@ def run_in(folder: Path, *command: str, **changes: str) -> subprocess.CompletedP
     )
 
 
-def new_project(folder: Path) -> Path:
+def new_project(folder: Path, params: str = SMALL) -> Path:
     """A project with two small classifiers, in git, nothing built yet."""
     folder.mkdir(parents=True)
     for name in SHIPPED:
@@ -84,7 +85,7 @@ def new_project(folder: Path) -> Path:
     (folder / ".dvc").mkdir()
     for name in ("config", ".gitignore"):
         shutil.copy(ROOT / ".dvc" / name, folder / ".dvc" / name)
-    (folder / "params.yaml").write_text(SMALL, encoding="utf-8")
+    (folder / "params.yaml").write_text(params, encoding="utf-8")
     (folder / "data").mkdir()
     (folder / "simulator.yaml").write_text(SIMULATOR, encoding="utf-8")
     done = run_in(folder, "lifecycle", "data", "simulate", "simulator.yaml", "data/beta.csv")
@@ -93,3 +94,11 @@ def new_project(folder: Path) -> Path:
         identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
         subprocess.run(["git", *identity, *command], cwd=folder, check=True)
     return folder
+
+
+def every_flip(data: bytes) -> Iterator[bytes]:
+    """The data with each single bit flipped, one after the other."""
+    for bit in range(len(data) * 8):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << (bit % 8)
+        yield bytes(flipped)

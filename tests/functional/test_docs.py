@@ -1,6 +1,6 @@
 """README and docs/ say what the program does: commands, keys, codes, links.
 
-The commands themselves are run by `docs_commands.run_all(project)`.
+The commands themselves are run by the slow test at the end.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 import click
 import pytest
 from ruamel.yaml import YAML
+from support import environment, new_project, run_in
 
 from lifecycle.cohorts.read import import_cohort
 from lifecycle.domain.classifier import Classifier
@@ -39,7 +40,6 @@ def _load_docs_commands() -> types.ModuleType:
 
 
 docs = _load_docs_commands()
-run_all = docs.run_all
 ROOT: Path = docs.ROOT
 PAGES: list[str] = docs.pages()
 EVERY = [command for page in PAGES for command in docs.commands(page)]
@@ -417,3 +417,14 @@ def test_the_changelog_has_this_version() -> None:
     version = re.search(r'^version = "(.+)"$', _text("pyproject.toml"), re.M)
     assert version is not None
     assert f"## [{version[1]}]" in _text("CHANGELOG.md")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_every_command_of_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    project = new_project(tmp_path / "project", params)
+    done = run_in(project, "lifecycle", "rebuild")
+    assert done.returncode == 0, done.stdout + done.stderr
+    monkeypatch.setenv("PATH", environment()["PATH"])
+    docs.run_all(project)

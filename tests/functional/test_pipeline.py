@@ -7,6 +7,8 @@ import re
 import sqlite3
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -179,7 +181,9 @@ def test_a_flipped_bit_in_the_evidence_is_never_a_pass(project: Path, place: str
     assert Path(place).name in done.stderr or "b1" in done.stderr
 
 
-def test_a_killed_build_leaves_a_failed_run_and_heals(project: Path) -> None:
+@contextmanager
+def _long_build(project: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """DVC in the middle of a training that would take minutes; and the running build's lock."""
     _edit(project, "epochs: 6,", "epochs: 4000,")
     _edit(project, '  tiny-beta:\n    version: "1"', '  tiny-beta:\n    version: "2"')
     lock = project / "work" / "tiny-beta" / "running.json"
@@ -190,6 +194,11 @@ def test_a_killed_build_leaves_a_failed_run_and_heals(project: Path) -> None:
         deadline = time.monotonic() + 120
         while not lock.exists() and time.monotonic() < deadline:
             time.sleep(0.2)
+        yield dvc, lock
+
+
+def test_a_killed_build_leaves_a_failed_run_and_heals(project: Path) -> None:
+    with _long_build(project) as (dvc, lock):
         pid = int(_json(lock)["pid"])
         subprocess.run(["kill", "-9", str(pid)], check=True)
         dvc.wait(timeout=60)
@@ -203,16 +212,7 @@ def test_a_killed_build_leaves_a_failed_run_and_heals(project: Path) -> None:
 
 
 def test_a_terminated_build_is_closed_as_failed(project: Path) -> None:
-    _edit(project, "epochs: 6,", "epochs: 4000,")
-    _edit(project, '  tiny-beta:\n    version: "1"', '  tiny-beta:\n    version: "2"')
-    lock = project / "work" / "tiny-beta" / "running.json"
-    with subprocess.Popen(
-        ["dvc", "repro", "build@tiny-beta"], cwd=project, env=environment(),
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    ) as dvc:  # fmt: skip
-        deadline = time.monotonic() + 120
-        while not lock.exists() and time.monotonic() < deadline:
-            time.sleep(0.2)
+    with _long_build(project) as (dvc, lock):
         dvc.kill()  # the stage must not outlive it
         dvc.wait(timeout=60)
     deadline = time.monotonic() + 60

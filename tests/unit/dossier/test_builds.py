@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from support import every_flip
 
 from lifecycle.dossier.attempts import read_attempts, record_attempt
 from lifecycle.dossier.builds import enrol, first_of, read_build, read_builds
@@ -46,10 +47,8 @@ def test_every_single_bit_of_a_build_is_seen(layout: Layout) -> None:
     _enrol(layout)
     for path in sorted(layout.build(1).iterdir()):
         data = path.read_bytes()
-        for bit in range(len(data) * 8):
-            flipped = bytearray(data)
-            flipped[bit // 8] ^= 1 << (bit % 8)
-            path.write_bytes(bytes(flipped))
+        for flipped in every_flip(data):
+            path.write_bytes(flipped)
             with pytest.raises(IntegrityError, match="b1"):
                 read_builds(layout)
         path.write_bytes(data)
@@ -94,9 +93,7 @@ def test_every_single_bit_of_an_attempt_is_seen(layout: Layout) -> None:
     record_attempt(layout, "1", "a" * 64, None)
     path = next(layout.attempts.iterdir())
     data = path.read_bytes()
-    for bit in range(len(data) * 8):
-        flipped = bytearray(data)
-        flipped[bit // 8] ^= 1 << (bit % 8)
-        path.write_bytes(bytes(flipped))
+    for flipped in every_flip(data):
+        path.write_bytes(flipped)
         with pytest.raises(IntegrityError):
             read_attempts(layout)

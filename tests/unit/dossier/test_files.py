@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support import every_flip
 
 from lifecycle.dossier.files import folder_whole, read_json, read_record, write_json, write_whole
 from lifecycle.errors import IntegrityError, UnusableInputError
@@ -14,10 +15,8 @@ def test_every_single_bit_of_a_record_is_seen(tmp_path: Path) -> None:
     value = {"a": 1, "b": "text", "c": [1.5, None]}
     write_json(path, value)
     data = path.read_bytes()
-    for bit in range(len(data) * 8):
-        flipped = bytearray(data)
-        flipped[bit // 8] ^= 1 << (bit % 8)
-        path.write_bytes(bytes(flipped))
+    for flipped in every_flip(data):
+        path.write_bytes(flipped)
         try:
             assert read_record(path) != value
         except IntegrityError:

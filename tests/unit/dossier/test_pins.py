@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support import every_flip
 
 from lifecycle.domain.cohort import Pin
 from lifecycle.dossier.pins import append_pin, pin_of, read_pins
@@ -33,9 +34,7 @@ def test_every_single_bit_of_the_pins_is_seen(tmp_path: Path) -> None:
     path = tmp_path / "frozen.json"
     append_pin(path, PIN)
     data = path.read_bytes()
-    for bit in range(len(data) * 8):
-        flipped = bytearray(data)
-        flipped[bit // 8] ^= 1 << (bit % 8)
-        path.write_bytes(bytes(flipped))
+    for flipped in every_flip(data):
+        path.write_bytes(flipped)
         with pytest.raises(IntegrityError):
             read_pins(path)

@@ -1,0 +1,172 @@
+"""Predict and enrol: from trained weights to a numbered, kept build."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lifecycle.cohorts import preprocess
+from lifecycle.cohorts.store import recorded_digest
+from lifecycle.domain.cohort import Cohort
+from lifecycle.domain.digests import digest_of, sha256, tensors_digests
+from lifecycle.dossier import builds as kept
+from lifecycle.dossier.attempts import record_attempt
+from lifecycle.dossier.files import folder_whole, read_json, write_json, write_whole
+from lifecycle.dossier.predictions import read_parquet, write_parquet
+from lifecycle.errors import IntegrityError, UnusableInputError
+from lifecycle.workflows.boundary import say
+from lifecycle.workflows.building import FACTS, WEIGHTS, predictions_of, resolved_recipe
+from lifecycle.workflows.data import (
+    cohorts_of,
+    first_build,
+    pinned_cohort,
+    read_parts,
+)
+from lifecycle.workflows.project import Project
+from lifecycle.workflows.terms import require_same_terms, terms_of
+
+
+def predict_frozen(project: Project) -> None:
+    """Check the pin, record the attempt, then score the frozen clinical test set."""
+    cohort, pin = pinned_cohort(project)
+    facts = read_json(project.build / FACTS)
+    tensors = _read_weights(project, facts)
+    first = first_build(project)
+    with kept.locked(project.layout):
+        record_attempt(
+            project.layout,
+            project.classifier.version,
+            facts["weights"]["sha256"],
+            None if first is None else first.weights,
+        )
+    values = _frozen_scores(project, cohort, tensors, facts)
+    with folder_whole(project.predictions) as folder:
+        write_parquet(folder / kept.FROZEN, predictions_of(project, cohort, values))
+        write_json(folder / "pin.json", {"number": pin.number, "total": pin.total})
+
+
+def _read_weights(project: Project, facts: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    from safetensors.numpy import load
+
+    path = project.build / WEIGHTS
+    try:
+        tensors = load(path.read_bytes())
+    except Exception as error:  # noqa: BLE001  # safetensors raises a bare Exception subclass
+        raise IntegrityError(f"{path} cannot be read: {error}; run `dvc repro`") from None
+    if tensors_digests(tensors) != facts["weights"]:
+        raise IntegrityError(f"{path} holds other weights than the build stage recorded")
+    return dict(tensors)
+
+
+def _frozen_scores(
+    project: Project, cohort: Cohort, tensors: dict[str, NDArray[Any]], facts: Mapping[str, Any]
+) -> NDArray[np.float64]:
+    from lifecycle.models.build import build_model, load_tensors
+    from lifecycle.training.trainer import scores
+
+    recipe = resolved_recipe(project)
+    x = preprocess.apply(preprocess.read(project.prepared), cohort)
+    model = build_model(
+        project.classifier.model, recipe, x.shape[1], len(project.classifier.classes)
+    )
+    load_tensors(model, tensors)
+    model.eval()
+    return scores(model, x, recipe)
+
+
+def enrol_build(project: Project) -> None:
+    """Give the build its number by content, and keep its weights under their digest."""
+    builds = kept.read_builds(project.layout)
+    require_same_terms(project.name, project.classifier, builds)
+    content = _content(project)
+    run = read_json(project.build / kept.RUN)
+    number = kept.enrol(project.layout, content, _files_to_keep(project, content, builds), run)
+    keep_weights(project, content["weights"]["file"])
+    write_json(project.layout.current, {"build": number, "version": content["version"]})
+    build = kept.read_build(project.layout, number)
+    say(f"{project.name}: {build.name}, weights {build.weights[:12]}")
+    _tell_tracking(project, build, run["run"])
+
+
+def _content(project: Project) -> dict[str, Any]:
+    facts = read_json(project.build / FACTS)
+    classifier = project.classifier
+    cohort, _ = cohorts_of(project)
+    pin = read_json(project.predictions / "pin.json")
+    return {
+        "classifier": project.name,
+        "version": classifier.version,
+        "task": classifier.task,
+        "classes": list(classifier.classes),
+        "origin": cohort.origin,
+        "terms": terms_of(classifier),
+        "environment": read_json(project.layout.environment),
+        "framework": facts["framework"],
+        "inputs": {
+            "sources": digest_of(read_json(project.layout.sources)),
+            "cohort": recorded_digest(project.cohort),
+            "parts": digest_of(dict(read_parts(project))),
+            "features": preprocess.read(project.prepared).digest,
+            "pin": pin,
+        },
+        "recipe": facts["recipe"],
+        "training": facts["training"],
+        "weights": {
+            **facts["weights"],
+            "file": sha256((project.build / WEIGHTS).read_bytes()),
+        },
+        "predictions": {
+            "frozen": read_parquet(project.predictions / kept.FROZEN).digest(),
+            "holdout": read_parquet(project.build / kept.HOLDOUT).digest(),
+        },
+    }
+
+
+def _files_to_keep(
+    project: Project, content: Mapping[str, Any], builds: tuple[kept.Build, ...]
+) -> dict[str, bytes]:
+    files = {
+        kept.FROZEN: (project.predictions / kept.FROZEN).read_bytes(),
+        kept.HOLDOUT: (project.build / kept.HOLDOUT).read_bytes(),
+    }
+    if kept.first_of(builds, str(content["version"])) is None:
+        files[kept.PARTS] = project.parts.read_bytes()
+        names = preprocess.read(project.prepared).features
+        files[kept.FEATURES] = "".join(f"{name}\n" for name in names).encode()
+    return files
+
+
+def keep_weights(project: Project, digest: str) -> None:
+    """Keep weights under their digest, with a DVC pointer beside them."""
+    path = project.layout.weights / f"{digest}.safetensors"
+    if not path.exists():
+        write_whole(path, (project.build / WEIGHTS).read_bytes())
+    pointer = path.with_name(path.name + ".dvc")
+    if not pointer.exists():
+        done = subprocess.run(
+            ["dvc", "add", "--quiet", str(path)],
+            cwd=project.root, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode != 0:
+            raise UnusableInputError(f"`dvc add {path.name}` failed: {done.stderr.strip()[-400:]}")
+
+
+def _tell_tracking(project: Project, build: kept.Build, run_id: str) -> None:
+    from lifecycle.tracking.runs import Addition, add_to_run
+
+    addition = Addition(
+        name=f"{project.name} {build.version} {build.name}",
+        tags={
+            "build": build.name,
+            "digest.weights": build.weights,
+            "digest.predictions": build.content["predictions"]["frozen"],
+        },
+        metrics={"build_number": build.number},
+        files=[(build.folder / kept.RECORD, None), (build.folder / kept.FROZEN, "predictions")],
+    )
+    if not add_to_run(project.root, run_id, addition):
+        say(f"{project.name}: MLflow does not know the run {run_id}; the dossier has the record")
