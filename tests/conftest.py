@@ -7,7 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support import ROOT, new_project, run_in
+from support import ROOT, environment, new_project, run_in
+
+# as if the virtual environment were active, however pytest was started
+os.environ["PATH"] = environment()["PATH"]
 
 
 @pytest.fixture

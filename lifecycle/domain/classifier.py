@@ -95,11 +95,19 @@ class CohortSource:
 
 @dataclass(frozen=True, slots=True)
 class FrozenPlan:
-    """The frozen clinical test set: a fraction of the cohort, or a source of its own."""
+    """The frozen clinical test set: a fraction of the cohort, or a source of its own.
+
+    Attributes:
+        fraction: share of the cohort's cases.
+        source: a source of its own.
+        sampling: how the laboratory came by the cases; only `consecutive` and `random` ones
+            estimate the clinic's rate, and the report says so.
+    """
 
     __pydantic_config__ = STRICT
     fraction: OpenShare | None = None
     source: CohortSource | None = None
+    sampling: Literal["consecutive", "random", "convenience", "enriched", "unstated"] = "unstated"
 
     def __post_init__(self) -> None:
         """Exactly one of the two."""

