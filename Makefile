@@ -11,10 +11,10 @@ rebuild: env  ## environment, then `dvc repro`: the main job
 	lifecycle rebuild
 
 test: check  ## environment, static checks, then the tests (under 12 minutes on 2 cores)
-	OMP_NUM_THREADS=1 pytest -n 2 --dist loadgroup -m "not slow"
+	OMP_NUM_THREADS=1 pytest -n 2 --dist worksteal -m "not slow"
 
 test-all: check  ## all tests, also the long ones
-	OMP_NUM_THREADS=1 pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 pytest -n 2 --dist worksteal
 
 check: env  ## ruff, mypy --strict, import-linter
 	ruff check .

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from support import ROOT, environment, new_project, run_in
 
 # as if the virtual environment were active, however pytest was started
@@ -24,9 +25,16 @@ def real() -> Path:
 
 @pytest.fixture(scope="session")
 def _built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = new_project(tmp_path_factory.mktemp("built") / "project")
-    done = run_in(folder, "lifecycle", "rebuild")
-    assert done.returncode == 0, done.stdout + done.stderr
+    """Built once, whatever the number of test processes."""
+    base = tmp_path_factory.getbasetemp()
+    place = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, done = place / "built" / "project", place / "built" / "done"
+    with FileLock(place / "built.lock"):
+        if not done.exists():
+            new_project(folder)
+            made = run_in(folder, "lifecycle", "rebuild")
+            assert made.returncode == 0, made.stdout + made.stderr
+            done.touch()
     return folder
 
 

@@ -106,15 +106,15 @@ def build_run(
     with mlflow_at(root) as mlflow, _terminate_as_exception():
         experiment = experiment_id(mlflow, root, classifier)
         tags = {"mlflow.runColor": VERDICT_COLOURS[""], **tags}
-        with mlflow.start_run(experiment_id=experiment, run_name=title, tags=tags) as active:
-            run_id = str(active.info.run_id)
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            lock.write_text(json.dumps({"pid": os.getpid(), "run": run_id}), encoding="utf-8")
-            try:
+        try:
+            with mlflow.start_run(experiment_id=experiment, run_name=title, tags=tags) as active:
+                run_id = str(active.info.run_id)
+                lock.parent.mkdir(parents=True, exist_ok=True)
+                lock.write_text(json.dumps({"pid": os.getpid(), "run": run_id}), encoding="utf-8")
                 mlflow.log_params({key: _short(value) for key, value in params.items()})
                 yield Run(mlflow, run_id)
-            finally:
-                lock.unlink(missing_ok=True)
+        finally:
+            lock.unlink(missing_ok=True)  # only when the run is closed, FINISHED or FAILED
 
 
 def _short(value: object) -> str:
