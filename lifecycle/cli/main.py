@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -50,15 +51,27 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="lifecycle")
 def root() -> None:
-    """Rebuild, track, compare and sign off clinical classifiers.
+    """Rebuild, track, compare and judge clinical classifiers.
 
     A rebuild never silently contradicts the build before it. Example: lifecycle rebuild
     """
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point: runs the command and exits with its code (docs/reference/exit-codes.md)."""
+    """Run the command and exit with its code (docs/reference/exit-codes.md)."""
     sys.exit(guarded(lambda: _invoke(arguments)))
+
+
+def entry() -> None:
+    """Entry point of the installed command.
+
+    Ends the process at once: threads of native libraries have been seen to abort it on the way out
+    (exit code 134), which would break the contract of exit codes.
+    """
+    code = guarded(lambda: _invoke(None))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _invoke(arguments: Sequence[str] | None) -> int:

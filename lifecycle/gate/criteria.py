@@ -148,7 +148,7 @@ def tau(policy: Policy, evidence: Evidence) -> Findings:
         said += f" Not reported: {', '.join(sorted(closed))}." if closed else ""
     bound = _finite(cutoffs.evidence.get("precision_bound"))
     limit = _finite(cutoffs.evidence.get("refuse_below"))
-    return (Finding("tau", status, _finite(cutoffs.evidence.get("tau")), limit, bound, said),)
+    return (Finding("tau", status, None, limit, bound, said),)
 
 
 def _finite(value: object) -> float | None:

@@ -121,6 +121,7 @@ def summary(data: ReportInput, calls: Calls) -> list[str]:
             f"{_VERDICT[data.verdict.status]}."]  # fmt: skip
     said += _criteria(data.verdict.findings)
     said.append(_reported(data, calls))
+    said += _wrong(data, calls)
     if data.agreement is not None:
         said += _agreed(data.agreement)
     if data.cutoffs.status == "refused":
@@ -152,6 +153,18 @@ def _reported(data: ReportInput, calls: Calls) -> str:
         f"({many(patients, 'patient')}) it reports {reported:,} "
         f"({percent(reported / n if n else None)}); the others are inconclusive."
     )
+
+
+def _wrong(data: ReportInput, calls: Calls) -> list[str]:
+    """Reported calls that the reference class contradicts; nothing where no case has one."""
+    labels = data.frozen.labels
+    if labels is None or data.frozen.task != "single":
+        return []
+    called = (calls.state == 1).argmax(axis=1).tolist()
+    reported = (calls.state == 1).any(axis=1).tolist()
+    known = [i for i, label in enumerate(labels) if label and reported[i]]
+    wrong = sum(calls.classes[called[i]] != labels[i] for i in known)
+    return [f"Of {many(len(known), 'reported case')} with a reference class {wrong:,} are wrong."]
 
 
 def _agreed(agreement: Agreement) -> list[str]:

@@ -18,9 +18,9 @@ from lifecycle.dossier.builds import frozen_predictions, read_builds
 from lifecycle.dossier.predictions import read_csv, read_parquet
 from lifecycle.errors import ExitCode, UsageError
 from lifecycle.gate.criteria import judge_consistency
-from lifecycle.stats.intervals import patients_needed
+from lifecycle.stats.intervals import attempt_level, patients_needed
 from lifecycle.workflows.boundary import say
-from lifecycle.workflows.deciding import cases_csv, current_build, read_cutoffs
+from lifecycle.workflows.deciding import attempt_of, cases_csv, current_build, read_cutoffs
 from lifecycle.workflows.project import Project
 
 
@@ -37,6 +37,7 @@ class Question:
     discordant: Path | None
 
 
+SHOWN: dict[Status, str] = {"pass": "SHOWN", "fail": "NOT KEPT", "inconclusive": "CANNOT BE SHOWN"}
 EXIT: dict[Status, ExitCode] = {
     "pass": ExitCode.DONE,
     "fail": ExitCode.VERDICT_FAIL,
@@ -116,7 +117,7 @@ def _told(agreement: agreeing.Agreement, p: float, alpha: float, status: Status)
     lines += ["", *_cases(agreement)]
     needed = patients_needed(p, alpha)
     lines.append(
-        f"{status.upper()}: consistency {p:g} at error {alpha:g}; without a single discordant case "
+        f"{SHOWN[status]}: consistency {p:g} at error {alpha:g}; without a single discordant case "
         f"it takes {needed} reported {unit}, here are {agreement.series.m}"
     )
     return "\n".join(lines)
@@ -161,8 +162,10 @@ def compare_builds(project: Project, names: tuple[str, ...], as_json: bool) -> s
         raise UsageError(f"{project.name} {version} has one build only; nothing to compare")
     aligned = align({build.name: frozen_predictions(build) for build in chosen})
     policy = project.classifier.policy
-    agreement = _agree(aligned, cutoffs, policy.alpha, policy.unit)
+    level = attempt_level(policy.alpha, max(1, attempt_of(project, chosen[-1])))
+    agreement = _agree(aligned, cutoffs, level, policy.unit)
     if as_json:
         entry: Any = agreeing.to_json(agreement)
         return json.dumps(entry, indent=2)
-    return _told(agreement, policy.p, policy.alpha, _status(agreement, policy.p, policy.alpha))
+    text = _told(agreement, policy.p, level, _status(agreement, policy.p, level))
+    return f"{text}\nThis is consistency alone; the verdict is `lifecycle gate {project.name}`"

@@ -118,13 +118,14 @@ def pinned_predictions(project: Project, build: Build) -> Predictions:
 
 
 def references(before: tuple[Build, ...], released: frozenset[int]) -> tuple[Build, ...]:
-    """Whom a candidate faces: every released build of its version, or else the latest before it.
+    """Whom a candidate faces: every released build of its version.
 
-    Refused and unreleased builds never enter a decision; the latest earlier build is good for a
-    look, and the verdict's basis says so.
+    Where none is released yet, the version's first build and the latest before the candidate: good
+    for a look, and the verdict's basis says so. The first one is always among them, or a build
+    that lost reports would be washed clean by building it again and comparing it with its twin.
     """
     signed = tuple(build for build in before if build.number in released)
-    return signed or before[-1:]
+    return signed or (before[:1] + before[1:][-1:])
 
 
 def compare_builds(project: Project) -> None:

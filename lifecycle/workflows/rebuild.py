@@ -17,6 +17,7 @@ from lifecycle.params.reader import load
 from lifecycle.workflows.boundary import say
 from lifecycle.workflows.project import require_root
 from lifecycle.workflows.stage import LAST_FAILURE
+from lifecycle.workflows.surroundings import source_files
 from lifecycle.workflows.terms import require_same_terms
 
 _DVC_FAILED = 255
@@ -42,7 +43,18 @@ def rebuild(names: tuple[str, ...], force: bool, root: Path | None = None) -> in
     code = _repro(place, [*targets, *(["--force"] if force else [])])
     for name in chosen:
         say(_verdict_line(place, name))
+    if code == 0 and _untracked(place):
+        say("keep the record in git: git add dossier weights dvc.lock pipelines/environment")
     return code
+
+
+def _untracked(root: Path) -> bool:
+    """Whether git does not have the record yet (False where git does not answer)."""
+    done = subprocess.run(
+        ["git", "status", "--porcelain", "dossier", "weights", "dvc.lock"],
+        cwd=root, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.returncode == 0 and done.stdout != ""
 
 
 def run_until(stage: str, name: str, root: Path | None = None) -> int:
@@ -69,15 +81,21 @@ def _require_tools(root: Path) -> None:
 
 def _plan(root: Path, name: str, classifier: Classifier) -> str:
     """What a run amounts to, said before it starts."""
+    for key, path in source_files(classifier):
+        if not (root / path).exists():
+            raise UnusableInputError(f"params.yaml: classifiers.{name}.{key}: there is no {path}")
     builds = read_builds(Layout(root, name))
     require_same_terms(name, classifier, builds)
     first = first_of(builds, classifier.version)
     if first is None:
         return f"{name} {classifier.version}: first build of the version"
-    latest = [build for build in builds if build.version == classifier.version][-1]
-    changes = changed_keys(latest.content["environment"], fingerprint())
-    said = "; ".join(changes) if changes else "environment unchanged"
-    return f"{name} {classifier.version}: rebuild after {latest.name}: {said}"
+    now = fingerprint()
+    own = [build for build in builds if build.version == classifier.version]
+    same = [build for build in own if build.content["environment"] == now]
+    if same:
+        return f"{name} {classifier.version}: {same[-1].name} was built in this environment"
+    changes = "; ".join(changed_keys(own[-1].content["environment"], now))
+    return f"{name} {classifier.version}: a new build after {own[-1].name}: {changes}"
 
 
 def _repro(root: Path, arguments: list[str]) -> int:

@@ -80,7 +80,7 @@ def gather(project: Project) -> ReportInput:
         epochs=_epochs(project.layout.work / CURVES),
         number=build.number,
         content=dict(build.content),
-        run=_run_facts(project),
+        run=_run_facts(project, build),
         pin=pinned_cohort(project)[1],
         validation=Validation(
             validation.passed,
@@ -98,9 +98,10 @@ def read_verdict(project: Project, build: Build) -> Verdict:
     return judging.from_json(read_record(project.layout.verdicts / f"{build.name}.json"))
 
 
-def _run_facts(project: Project) -> dict[str, Any]:
-    """Of the running build where there is one (a repeated build has a run of its own)."""
-    return dict(read_json(project.build / kept.RUN))
+def _run_facts(project: Project, build: Build) -> dict[str, Any]:
+    """When and from what the build was first made; its run is that of the latest repetition."""
+    latest = read_json(project.build / kept.RUN)
+    return {**read_json(build.folder / kept.RUN), "run": latest["run"]}
 
 
 def _changes(build: Build, before: tuple[Build, ...]) -> list[str]:
@@ -128,7 +129,7 @@ def _tell_tracking(project: Project, material: ReportInput) -> None:
             "tau": "refused" if metrics["tau"] is None else f"{metrics['tau']:.6g}",
             "mlflow.runColor": VERDICT_COLOURS[verdict.status],
         },
-        metrics={key: float(value) for key, value in metrics.items() if _is_number(value)},
+        metrics={k: float(v) for k, v in metrics.items() if _is_number(v) and k != "build"},
         files=_artifacts(project, verdict),
         tables={
             "tables/criteria.json": _criteria(verdict),

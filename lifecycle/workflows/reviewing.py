@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import shlex
-import subprocess
 from pathlib import Path
 
 from lifecycle.errors import UnusableInputError
-from lifecycle.tracking.store import tracking_uri
+from lifecycle.tracking.store import addresses, tracking_uri
 from lifecycle.workflows.boundary import say
 from lifecycle.workflows.project import require_root
-
-_VIEW = "workflowType=machine_learning"  # without it a fresh profile opens in another mode
 
 
 def serve(port: int, print_only: bool, root: Path | None = None) -> int:
@@ -28,8 +25,11 @@ def serve(port: int, print_only: bool, root: Path | None = None) -> int:
         "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
         "--backend-store-uri", uri,
     ]  # fmt: skip
-    say(f"{shlex.join(command)}\nopen http://127.0.0.1:{port}/#/experiments?{_VIEW}")
+    say(shlex.join(command))
+    for name, address in addresses(place, f"http://127.0.0.1:{port}").items():
+        say(f"{name}: open {address}")
     if print_only:
         return 0
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    return subprocess.run(command, cwd=place, env={**os.environ, **quiet}, check=False).returncode
+    os.chdir(place)
+    os.execvpe(command[0], command, {**os.environ, **quiet})  # noqa: S606  # fixed arguments

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Any
 
 from lifecycle.domain.verdict import Finding, Verdict
 from lifecycle.dossier.builds import RUN, Build, read_builds
@@ -45,20 +44,15 @@ def show_threshold(project: Project, as_json: bool) -> str:
     if as_json:
         return json.dumps(asdict(cutoffs), indent=2)
     kept = read_json(project.layout.threshold)
-    head = f"{project.name} {kept['version']}: tau {cutoffs.status}, from the holdout of "
-    lines = [head + kept["build"]]
-    if cutoffs.status != "refused":
+    lines = [f"{project.name} {kept['version']}: from the holdout of {kept['build']}"]
+    values = sorted(set(cutoffs.yes))
+    if cutoffs.status != "refused" and len(values) == 1:
+        lines.append(f"tau = {values[0]:.6g} for every class ({cutoffs.status})")
+    elif cutoffs.status != "refused":
         pairs = zip(project.classifier.classes, cutoffs.yes, strict=True)
-        lines += [f"  {name}: {value:.6g}" for name, value in pairs]
-    return "\n".join([*lines, *_evidence(dict(cutoffs.evidence))])
-
-
-def _evidence(evidence: dict[str, Any]) -> list[str]:
-    return [
-        f"  {key}: {value}"
-        for key, value in evidence.items()
-        if not isinstance(value, (dict, list))
-    ]
+        lines += [f"tau = {value:.6g} for {name}" for name, value in pairs]
+    said = [str(cutoffs.evidence.get(key, "")) for key in ("said", "note")]
+    return "\n".join([*lines, *(text for text in said if text)])
 
 
 def list_builds(project: Project, as_json: bool) -> str:

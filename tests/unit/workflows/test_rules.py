@@ -26,7 +26,8 @@ def _build(number: int, version: str = "1.0.0", **content: object) -> Build:
 def test_a_candidate_faces_every_released_build_or_the_latest() -> None:
     before = (_build(1), _build(2), _build(3))
     assert references(before, frozenset({1, 3})) == (before[0], before[2])
-    assert references(before, frozenset()) == (before[2],)
+    assert references(before, frozenset()) == (before[0], before[2])
+    assert references(before[:1], frozenset()) == (before[0],)
     assert references((), frozenset({1})) == ()
 
 
