@@ -110,7 +110,9 @@ def _check_cutoffs(predictions: Predictions, cutoffs: Cutoffs) -> None:
             raise UsageError(f"{len(values)} cutoffs for {len(predictions.classes)} classes")
         for name, value in zip(predictions.classes, values, strict=True):
             if not 0.0 <= value <= 1.0:
-                raise UsageError(f"tau is {value}, not within [0, 1] (cutoff `{side}` of {name!r})")
+                raise UsageError(
+                    f"tau: the cutoff `{side}` of {name!r} is {value}, not within [0, 1]"
+                )
     _check_order(predictions, cutoffs)
 
 

@@ -226,7 +226,7 @@ def _check_sums(predictions: Predictions, where: str, tolerance: float) -> None:
             raise UnusableInputError(
                 f"{where}, row {i + 1} (case {predictions.ids[i]!r}): the class columns sum to "
                 f"{total!r}, not to 1 within {tolerance:g}; single-label scores are a "
-                "distribution over the classes"
+                "distribution over the classes (for rounded scores give a larger --tolerance)"
             )
 
 
