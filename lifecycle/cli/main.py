@@ -68,10 +68,16 @@ def entry() -> None:
     Ends the process at once: threads of native libraries have been seen to abort it on the way out
     (exit code 134), which would break the contract of exit codes.
     """
-    code = guarded(lambda: _invoke(None))
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    code = int(ExitCode.OUR_FAULT)
+    try:
+        code = guarded(lambda: _invoke(None))
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+    except (SystemExit, OSError):  # the reader of our output went away: its choice, not a fault
+        code = int(ExitCode.DONE) if code == int(ExitCode.OUR_FAULT) else code
+    finally:
+        os._exit(code)
 
 
 def _invoke(arguments: Sequence[str] | None) -> int:

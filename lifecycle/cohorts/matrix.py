@@ -298,6 +298,12 @@ def _cohort(
 ) -> Cohort:
     blank = ("",) * len(matrix.ids)
     patients = _ruled(source.patient, columns, matrix.ids, blank)
+    if source.patient is not None and not all(patients):
+        case = matrix.ids[patients.index("")]
+        raise UnusableInputError(
+            f"{source.path}: case {case!r} has no patient in {source.patient.column!r}; name "
+            "the patient, or leave `patient` out if every case is its own"
+        )
     return Cohort(
         ids=matrix.ids,
         patients=tuple(p or case for p, case in zip(patients, matrix.ids, strict=True)),

@@ -15,6 +15,7 @@ from lifecycle.cohorts.matrix import import_matrix
 from lifecycle.cohorts.tables import MISSING
 from lifecycle.domain.classifier import CohortSource, Task
 from lifecycle.domain.cohort import Cohort
+from lifecycle.domain.names import fault_of_name
 from lifecycle.errors import UnusableInputError
 
 Progress = Callable[[str], None]
@@ -51,8 +52,21 @@ def import_cohort(
     cohort = replace(cohort, labels=labels)
     if not source.keep_unlabelled:
         _require_labels(source, cohort)
+    _require_plain_names(source, cohort)
     say(f"{len(cohort.ids)} cases x {len(cohort.features)} features ({cohort.origin})")
     return cohort
+
+
+def _require_plain_names(source: CohortSource, cohort: Cohort) -> None:
+    """One patient or slide written in two ways would be two, and could straddle the split."""
+    kinds = {"case": cohort.ids, "patient": cohort.patients, "group": cohort.groups}
+    for kind, names in kinds.items():
+        for case, name in zip(cohort.ids, names, strict=True):
+            fault = fault_of_name(name)
+            if fault is not None:
+                raise UnusableInputError(
+                    f"{source.path}: {kind} {name!r} of case {case!r}: {fault}; correct it"
+                )
 
 
 def _read(source: CohortSource, root: Path) -> Cohort:

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
+from lifecycle.domain.names import fault_of_name
+
 Task = Literal["single", "multi"]
 Origin = Literal["real", "simulated"]
 Part = Literal["training", "holdout", "frozen", "aside"]
@@ -25,6 +27,10 @@ Name = Annotated[str, MinLen(1)]
 
 # A version names files; `|` joins the classes of a multi-label case.
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}\Z")
+
+# Columns of a predictions file that are no classes.
+RESERVED = ("case_id", "patient_id", "group_id", "label")
+SUBGROUP = "subgroup:"
 
 STRICT: dict[str, Any] = {"extra": "forbid"}  # read by params: an unknown key is an error
 
@@ -283,6 +289,14 @@ class Policy:
     rehearsals: Annotated[int, Ge(0)] = 0
 
 
+def _fault_of_class(name: str) -> str | None:
+    if "|" in name:
+        return "`|` joins the classes of a multi-label case"
+    if name in RESERVED or name.startswith(SUBGROUP):
+        return "a column of the predictions file has this name"
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Classifier:
     """One section of params.yaml; every part of it is stated there, if only as `{}`.
@@ -311,10 +325,9 @@ class Classifier:
         if not _VERSION.match(self.version):
             raise ValueError(f"`version` {self.version!r}: use letters, digits, `.+_-`, at most 64")
         for name in self.classes:
-            if not name.isprintable() or name != name.strip() or "|" in name:
-                raise ValueError(
-                    f"class {name!r}: printable text without `|` and without blanks at its ends"
-                )
+            fault = fault_of_name(name) or _fault_of_class(name)
+            if fault is not None:
+                raise ValueError(f"class {name!r}: {fault}")
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("`classes` names a class twice")
         named = {

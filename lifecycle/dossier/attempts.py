@@ -6,6 +6,7 @@ consistency and gate). A bit-identical rebuild and a crash before prediction are
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,20 +57,25 @@ def _read(path: Path) -> Attempt:
     return Attempt(entry["weights"], entry["version"], entry["k"])
 
 
-def record_attempt(layout: Layout, version: str, weights: str, first_build: str | None) -> Attempt:
+def record_attempt(layout: Layout, version: str, weights: str, judged: tuple[str, ...]) -> Attempt:
     """Record that a network is about to be judged; a known network keeps its k.
 
     Args:
         layout: the classifier's folders.
         version: version of the classifier.
         weights: SHA-256 over parameters and buffers.
-        first_build: weight digest of the version's first build, None while there is none.
+        judged: weight digests of the version's builds so far, the first build first.
+
+    Raises:
+        IntegrityError: the attempt of an enrolled build is missing; nothing is written, because
+            recording it anew would give it an easier level.
     """
     attempts = [a for a in read_attempts(layout) if a.version == version]
+    require_attempts(layout, version, attempts, judged)
     known = next((a for a in attempts if a.weights == weights), None)
     if known is not None:
         return known
-    is_first = first_build is None or first_build == weights
+    is_first = not judged or judged[0] == weights
     # counted, not the highest k plus one: two branches may each have made an attempt 1
     k = 0 if is_first else sum(a.k > 0 for a in attempts) + 1
     attempt = Attempt(weights, version, k)
@@ -77,6 +83,25 @@ def record_attempt(layout: Layout, version: str, weights: str, first_build: str 
     path = layout.attempts / _file(version, weights)
     write_json(path, {**body, "digest": digest_of(body)})
     return attempt
+
+
+def require_attempts(
+    layout: Layout, version: str, attempts: Sequence[Attempt], judged: Sequence[str]
+) -> None:
+    """Every enrolled network was an attempt, and none was counted higher than there are.
+
+    Raises:
+        IntegrityError: names the folder and the cure.
+    """
+    there = {a.weights for a in attempts}
+    missing = [weights for weights in judged if weights not in there]
+    counted = [a.k for a in attempts if a.k > 0]
+    if missing or max(counted, default=0) > len(counted):
+        what = f"the weights {missing[0][:12]}…" if missing else f"attempt {max(counted) - 1}"
+        raise IntegrityError(
+            f"{layout.attempts}: version {version}: no attempt is recorded for {what}; restore the "
+            "whole folder from git"
+        )
 
 
 def _file(version: str, weights: str) -> str:

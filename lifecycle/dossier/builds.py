@@ -20,6 +20,22 @@ from lifecycle.errors import IntegrityError, UnusableInputError
 SCHEMA = "lifecycle/build/1"
 RECORD, RUN, FROZEN, HOLDOUT = "record.json", "run.json", "frozen.parquet", "holdout.parquet"
 FEATURES, PARTS = "features.txt", "parts.csv"
+# Fields of `content`, none of which may be empty.
+CONTENT: dict[str, type] = {
+    "classifier": str,
+    "version": str,
+    "task": str,
+    "classes": list,
+    "origin": str,
+    "terms": dict,
+    "environment": dict,
+    "framework": dict,
+    "inputs": dict,
+    "recipe": dict,
+    "training": dict,
+    "weights": dict,
+    "predictions": dict,
+}
 _FOLDER = re.compile(r"b([1-9][0-9]*)\Z")
 
 
@@ -101,9 +117,23 @@ def _from_record(folder: Path, record: Any) -> Build:
     }  # fmt: skip
     if not known or record["schema"] != SCHEMA:
         raise IntegrityError(f"{folder / RECORD} was changed: it is not a build record")
-    if digest_of(record["content"]) != record["digest"]:
-        raise IntegrityError(f"{folder / RECORD} was changed: field `content` has another digest")
-    return Build(record["number"], record["content"], record["files"], record["digest"], folder)
+    body = {key: value for key, value in record.items() if key != "digest"}
+    if digest_of(body) != record["digest"]:
+        raise IntegrityError(f"{folder / RECORD} was changed: it has another digest")
+    _require_content(folder, record)
+    content = record["content"]
+    return Build(record["number"], content, record["files"], digest_of(content), folder)
+
+
+def _require_content(folder: Path, record: Mapping[str, Any]) -> None:
+    """A record from which something was taken out is not one, even if its digest was redone."""
+    content = record["content"]
+    whole = type(record["number"]) is int and isinstance(record["files"], dict)
+    if not whole or not isinstance(content, dict) or set(content) != set(CONTENT):
+        raise IntegrityError(f"{folder / RECORD} was changed: it is not a whole build record")
+    for key, kind in CONTENT.items():
+        if type(content[key]) is not kind or not content[key]:
+            raise IntegrityError(f"{folder / RECORD} was changed: field `content.{key}`")
 
 
 def _verify_files(build: Build) -> None:
@@ -169,13 +199,13 @@ def enrol(layout: Layout, content: Mapping[str, Any], files: Mapping[str, bytes]
 def _write(
     layout: Layout, number: int, content: Mapping[str, Any], files: Mapping[str, bytes]
 ) -> None:
-    record = {
+    body = {
         "schema": SCHEMA,
         "number": number,
         "content": dict(content),
         "files": {name: sha256(data) for name, data in files.items()},
-        "digest": digest_of(content),
     }
+    record = {**body, "digest": digest_of(body)}
     with folder_whole(layout.build(number)) as folder:
         for name, data in files.items():
             (folder / name).write_bytes(data)

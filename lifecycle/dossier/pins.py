@@ -30,7 +30,7 @@ def read_pins(path: Path) -> tuple[Pin, ...]:
     try:
         pins = tuple(_pin(path, entry) for entry in document["pins"])
         known = document["schema"] == SCHEMA and set(document) == {"schema", "pins"}
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, AttributeError):
         known = False
     if not known:
         raise IntegrityError(f"{path} was changed: it is not a file of pins")

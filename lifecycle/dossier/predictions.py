@@ -21,15 +21,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from lifecycle.domain.classifier import Task
+from lifecycle.domain.classifier import RESERVED, SUBGROUP, Task
+from lifecycle.domain.names import fault_of_name
 from lifecycle.domain.predictions import Predictions
 from lifecycle.dossier.files import write_whole
 from lifecycle.errors import UnusableInputError
 
 OURS = 1e-9  # rows of our own files sum to 1 within this
 IMPORTED = 1e-6  # rows of other people's files
-RESERVED = ("case_id", "patient_id", "group_id", "label")
-SUBGROUP = "subgroup:"  # prefix of further attributes
 _KEY = b"lifecycle.predictions"
 _FORMAT = 1
 _GZIP = b"\x1f\x8b"
@@ -68,7 +67,7 @@ def read_parquet(path: Path | str) -> Predictions:
             f"{path} is a Parquet file but holds no predictions of this product; "
             "give other people's scores as CSV"
         ) from None
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
         raise UnusableInputError(f"{path} is not a readable Parquet file: {error}") from None
     predictions = _from_table(table, about, str(path))
     check(predictions, str(path), OURS)
@@ -199,6 +198,10 @@ def _check_ids(predictions: Predictions, where: str) -> None:
                 f"{where}, row {row} (case {case!r}): column 'patient_id' is empty; name the "
                 "patient, or leave the whole column out if every case is its own patient"
             )
+        for column, name in (("case_id", case), ("patient_id", patient)):
+            fault = fault_of_name(name)
+            if fault is not None:
+                raise UnusableInputError(f"{where}, row {row}: {column} {name!r}: {fault}")
         if case in seen:
             raise UnusableInputError(
                 f"{where}, row {row}: case {case!r} is already in row {seen[case]}; "
@@ -244,6 +247,8 @@ def _text_columns(predictions: Predictions) -> dict[str, list[str]]:
 
 
 def _bytes(path: Path) -> bytes:
+    if path.exists() and not path.is_file():
+        raise UnusableInputError(f"{path} cannot be read: it is not a file")
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -254,7 +259,7 @@ def _bytes(path: Path) -> bytes:
 
 def _from_table(table: Any, about: Any, where: str) -> Predictions:
     listed = about.get("classes") if isinstance(about, dict) else None
-    if not isinstance(listed, list) or about.get("format") != _FORMAT:
+    if not isinstance(listed, list) or not listed or about.get("format") != _FORMAT:
         raise UnusableInputError(f"{where}: predictions of a format that this version cannot read")
     classes = tuple(str(name) for name in listed)
     names = list(table.column_names)

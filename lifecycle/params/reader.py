@@ -69,12 +69,28 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise UnusableInputError(
             f"there is no {path.name} here; run the command in the project's root"
         ) from None
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
+    except (OSError, ValueError, KeyError, RecursionError, YAMLError) as error:
         said = " ".join(str(error).split())
         raise UnusableInputError(f"{path.name} cannot be read as YAML: {said}") from None
     if not isinstance(document, dict):
         raise UnusableInputError(f"{path.name} holds no sections")
+    if _has_aliases(document):
+        raise UnusableInputError(f"{path.name}: aliases (*name) are not supported; write it out")
     return document
+
+
+def _has_aliases(document: object) -> bool:
+    """Whether one mapping or list stands in two places (which can also grow without bound)."""
+    seen: set[int] = set()
+    waiting = [document]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, (dict, list)):
+            if id(item) in seen:
+                return True
+            seen.add(id(item))
+            waiting += item.values() if isinstance(item, dict) else item
+    return False
 
 
 def _typed(name: str, section: object) -> Classifier:

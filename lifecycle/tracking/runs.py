@@ -159,7 +159,7 @@ def mark_orphan(root: Path, lock: Path) -> str | None:
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True

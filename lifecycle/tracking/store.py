@@ -28,7 +28,13 @@ _PATIENCE = {
 
 def tracking_uri(root: Path) -> str:
     """`MLFLOW_TRACKING_URI` where it is set, else `sqlite:///<root>/mlflow.db`."""
-    return os.environ.get(VARIABLE) or f"sqlite:///{(root / 'mlflow.db').resolve()}"
+    named = os.environ.get(VARIABLE)
+    if named:
+        return named
+    place = (root / "mlflow.db").resolve()
+    if set("?#%") & set(str(place)):
+        raise UnusableInputError(f"{place}: a path with ?, # or % cannot hold MLflow's database")
+    return f"sqlite:///{place}"
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from lifecycle.domain.classifier import Policy
 from lifecycle.domain.predictions import Cutoffs, Predictions
 from lifecycle.domain.verdict import Status, worst
 from lifecycle.dossier.builds import frozen_predictions, read_builds
+from lifecycle.dossier.files import write_whole
 from lifecycle.dossier.predictions import read_csv, read_parquet
 from lifecycle.errors import ExitCode, UsageError
 from lifecycle.gate.criteria import judge_consistency
@@ -38,6 +39,7 @@ class Question:
 
 
 SHOWN: dict[Status, str] = {"pass": "SHOWN", "fail": "NOT KEPT", "inconclusive": "CANNOT BE SHOWN"}
+LARGEST_TOLERANCE = 0.01  # beyond it a row is no distribution over classes
 EXIT: dict[Status, ExitCode] = {
     "pass": ExitCode.DONE,
     "fail": ExitCode.VERDICT_FAIL,
@@ -54,13 +56,20 @@ def compare_files(question: Question, as_json: bool) -> tuple[str, int]:
     """
     if not 0 < question.p < 1 or not 0 < question.alpha < 1:
         raise UsageError("--p and --alpha must lie between 0 and 1")
+    if not 0 <= question.tolerance <= LARGEST_TOLERANCE:
+        raise UsageError(f"--tolerance must lie between 0 and {LARGEST_TOLERANCE}")
+    real = [path.resolve() for path in question.files]
+    if len(set(real)) < len(real):
+        raise UsageError("a file is named twice; a build always agrees with itself")
+    if question.discordant is not None and question.discordant.resolve() in real:
+        raise UsageError("--discordant names one of the prediction files; choose another name")
     if len(question.files) < 2:
         raise UsageError("name at least two prediction files, the oldest build first")
     aligned = align(_read_all(question))
-    _warn_without_patients(aligned)
+    _warn(aligned)
     agreement = _agree(aligned, _one_tau(aligned, question.tau), question.alpha, question.unit)
     if question.discordant is not None:
-        question.discordant.write_text(cases_csv(agreement), encoding="utf-8")
+        write_whole(question.discordant, cases_csv(agreement).encode())
     status = _status(agreement, question.p, question.alpha)
     if as_json:
         entry = {"status": status, "p": question.p, "agreement": agreeing.to_json(agreement)}
@@ -71,8 +80,6 @@ def compare_files(question: Question, as_json: bool) -> tuple[str, int]:
 def _read_all(question: Question) -> dict[str, Predictions]:
     named: dict[str, Predictions] = {}
     for path in question.files:
-        if str(path) in named:
-            raise UsageError(f"{path} is named twice")
         if path.suffix == ".parquet":
             named[str(path)] = read_parquet(path)
         else:
@@ -80,7 +87,10 @@ def _read_all(question: Question) -> dict[str, Predictions]:
     return named
 
 
-def _warn_without_patients(aligned: dict[str, Predictions]) -> None:
+def _warn(aligned: dict[str, Predictions]) -> None:
+    digests = [one.digest() for one in aligned.values()]
+    if len(set(digests)) < len(digests):
+        say("warning: two of the files hold the same predictions")
     bare = [name for name, one in aligned.items() if one.patients == one.ids]
     if bare:
         say(f"warning: {bare[0]} names no patients: every case counts as a patient of its own")

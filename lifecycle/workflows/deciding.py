@@ -13,7 +13,7 @@ from lifecycle.consistency.tau import choose, curve
 from lifecycle.domain.digests import digest_of
 from lifecycle.domain.predictions import Cutoffs, Predictions
 from lifecycle.dossier import builds as kept
-from lifecycle.dossier.attempts import read_attempts
+from lifecycle.dossier.attempts import read_attempts, require_attempts
 from lifecycle.dossier.builds import Build
 from lifecycle.dossier.files import folder_whole, read_json, read_record, write_json, write_whole
 from lifecycle.dossier.pins import read_pins
@@ -22,6 +22,7 @@ from lifecycle.stats.intervals import attempt_level
 from lifecycle.workflows.boundary import say
 from lifecycle.workflows.data import pinned_cohort
 from lifecycle.workflows.project import Project
+from lifecycle.workflows.terms import require_same_terms
 
 AGREEMENT = "agreement.json"
 
@@ -32,13 +33,19 @@ def current_build(project: Project) -> tuple[Build, tuple[Build, ...]]:
     Raises:
         UnusableInputError: nothing is enrolled yet, or it is a build of another version.
     """
-    number = int(read_json(project.layout.current)["build"])
+    pointer = read_record(project.layout.current)
+    number = pointer.get("build") if isinstance(pointer, dict) else None
+    if type(number) is not int or set(pointer) != {"build", "version"}:
+        raise IntegrityError(f"{project.layout.current} was changed; run `dvc repro`")
     builds = kept.read_builds(project.layout)
+    require_same_terms(project.name, project.classifier, builds)
     if not 1 <= number <= len(builds):
         raise IntegrityError(
             f"{project.layout.current} names b{number}, which is not in the dossier"
         )
     build = builds[number - 1]
+    if pointer["version"] != build.version:
+        raise IntegrityError(f"{project.layout.current} was changed; run `dvc repro`")
     if build.version != project.classifier.version:
         raise UnusableInputError(
             f"{project.name}: {build.name} is of version {build.version}, params.yaml says "
@@ -218,14 +225,10 @@ def attempt_of(project: Project, build: Build) -> int:
     Raises:
         IntegrityError: it, or any other build, was scored without being recorded.
     """
-    recorded = {(a.version, a.weights): a.k for a in read_attempts(project.layout)}
-    for one in kept.read_builds(project.layout):
-        if (one.version, one.weights) not in recorded:
-            raise IntegrityError(
-                f"{project.layout.attempts}: no attempt is recorded for the weights of {one.name}; "
-                "restore the folder from git"
-            )
-    return recorded[build.version, build.weights]
+    attempts = [a for a in read_attempts(project.layout) if a.version == build.version]
+    builds = [b for b in kept.read_builds(project.layout) if b.version == build.version]
+    require_attempts(project.layout, build.version, attempts, [b.weights for b in builds])
+    return {a.weights: a.k for a in attempts}[build.weights]
 
 
 def _agreement_said(entry: Mapping[str, Any], agreement: agreeing.Agreement | None) -> str:
@@ -254,5 +257,5 @@ def _listed(agreement: agreeing.Agreement) -> list[tuple[str, tuple[agreeing.Dis
 
 
 def _cell(text: str) -> str:
-    safe = f"'{text}" if text[:1] in "=+-@" else text
+    safe = f"'{text}" if text.lstrip()[:1] in ("=", "+", "-", "@") else text
     return '"' + safe.replace('"', '""') + '"' if any(c in safe for c in ',"\n\r') else safe

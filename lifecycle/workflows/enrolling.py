@@ -22,7 +22,6 @@ from lifecycle.workflows.boundary import say
 from lifecycle.workflows.building import FACTS, WEIGHTS, predictions_of, resolved_recipe
 from lifecycle.workflows.data import (
     cohorts_of,
-    first_build,
     pinned_cohort,
     read_parts,
 )
@@ -35,14 +34,11 @@ def predict_frozen(project: Project) -> None:
     cohort, pin = pinned_cohort(project)
     facts = read_json(project.build / FACTS)
     tensors = _read_weights(project, facts)
-    first = first_build(project)
     with kept.locked(project.layout):
-        record_attempt(
-            project.layout,
-            project.classifier.version,
-            facts["weights"]["sha256"],
-            None if first is None else first.weights,
-        )
+        version = project.classifier.version
+        builds = [b for b in kept.read_builds(project.layout) if b.version == version]
+        judged = tuple(build.weights for build in builds)
+        record_attempt(project.layout, version, facts["weights"]["sha256"], judged)
     values = _frozen_scores(project, cohort, tensors, facts)
     with folder_whole(project.predictions) as folder:
         write_parquet(folder / kept.FROZEN, predictions_of(project, cohort, values))
@@ -143,7 +139,7 @@ def _files_to_keep(
 def keep_weights(project: Project, digest: str) -> None:
     """Keep weights under their digest, with a DVC pointer beside them."""
     path = project.layout.weights / f"{digest}.safetensors"
-    if not path.exists():
+    if not path.exists() or sha256(path.read_bytes()) != digest:
         write_whole(path, (project.build / WEIGHTS).read_bytes())
     pointer = path.with_name(path.name + ".dvc")
     if not pointer.exists():

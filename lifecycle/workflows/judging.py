@@ -12,7 +12,7 @@ from lifecycle.domain.predictions import Predictions
 from lifecycle.domain.verdict import Verdict
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier.builds import Build
-from lifecycle.dossier.files import read_json, read_record, write_json
+from lifecycle.dossier.files import read_record, write_json
 from lifecycle.dossier.pins import read_pins
 from lifecycle.errors import IntegrityError
 from lifecycle.gate import judge as judging
@@ -35,7 +35,8 @@ def judge_build(project: Project) -> None:
     """Judge the current build and keep the verdict, whatever it is."""
     verdict = judge_now(project)
     path = project.layout.verdicts / f"b{verdict.build}.json"
-    write_json(path, judging.to_json(verdict))
+    entry = judging.to_json(verdict)
+    write_json(path, {**entry, "digest": digest_of(entry)})
     write_json(project.layout.dossier / "metrics.json", metrics_of(project, verdict))
     say(f"{project.name} b{verdict.build}: {verdict.status.upper()} ({verdict.basis})")
 
@@ -100,8 +101,34 @@ def _basis(agreement: agreeing.Agreement | None, released: bool) -> Basis:
     return "statistical" if released else "unreleased reference"
 
 
+def read_verdict(project: Project, build: Build) -> Verdict:
+    """The kept verdict on a build, whole.
+
+    Raises:
+        UnusableInputError: the build is not judged yet.
+        IntegrityError: it was changed, or is a verdict on another build.
+    """
+    path = project.layout.verdicts / f"{build.name}.json"
+    entry = read_record(path)
+    body = {k: v for k, v in entry.items() if k != "digest"} if isinstance(entry, dict) else {}
+    if not body or digest_of(body) != entry.get("digest") or body.get("build") != build.number:
+        raise IntegrityError(
+            f"{path} was changed; restore it from git, or run "
+            f"`dvc repro -f gate@{project.name}` for the current build"
+        )
+    return judging.from_json(body)
+
+
 def _run(build: Build) -> dict[str, Any]:
-    return dict(read_json(build.folder / kept.RUN))
+    """Volatile facts of a build.
+
+    Raises:
+        IntegrityError: they are not what the enrolment writes.
+    """
+    facts = read_record(build.folder / kept.RUN)
+    if not isinstance(facts, dict) or not isinstance(facts.get("policy"), str):
+        raise IntegrityError(f"{build.folder / kept.RUN} was changed: no digest of the policy")
+    return facts
 
 
 def _arithmetic_fault(build: Build, before: tuple[Build, ...]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,7 +13,7 @@ from lifecycle.dossier.layout import Layout
 from lifecycle.errors import ExitCode, UnusableInputError, UsageError
 from lifecycle.numerics.fingerprint import changed_keys, fingerprint
 from lifecycle.params.reader import load
-from lifecycle.workflows.boundary import say
+from lifecycle.workflows.boundary import INTERRUPTED, say
 from lifecycle.workflows.project import require_root
 from lifecycle.workflows.stage import LAST_FAILURE
 from lifecycle.workflows.surroundings import source_files
@@ -41,15 +40,20 @@ def rebuild(names: tuple[str, ...], force: bool, root: Path | None = None) -> in
         say(_plan(place, name, classifier))
     targets = [f"report@{name}" for name in names]
     code = _repro(place, [*targets, *(["--force"] if force else [])])
+    if code != 0:
+        say("nothing is judged by this run; earlier verdicts are in `lifecycle builds NAME`")
+        return code
     for name in chosen:
-        say(_verdict_line(place, name))
-    if code == 0 and _untracked(place):
+        say(_verdict_line(name))
+    if _untracked(place):
         say("keep the record in git: git add dossier weights dvc.lock pipelines/environment")
     return code
 
 
 def _untracked(root: Path) -> bool:
     """Whether git does not have the record yet (False where git does not answer)."""
+    if shutil.which("git") is None:
+        return False
     done = subprocess.run(
         ["git", "status", "--porcelain", "dossier", "weights", "dvc.lock"],
         cwd=root, capture_output=True, text=True, check=False,
@@ -105,20 +109,22 @@ def _repro(root: Path, arguments: list[str]) -> int:
     if code == 0:
         return 0
     if failure.exists():
-        entry = json.loads(failure.read_bytes())
+        entry = read_json(failure)
         say(f"stage {entry['stage']} of {entry['classifier']} stopped the pipeline (see above)")
         return int(entry["code"])
+    if code < 0:
+        return INTERRUPTED
     return int(ExitCode.UNUSABLE_INPUT) if code == _DVC_FAILED else code
 
 
-def _verdict_line(root: Path, name: str) -> str:
-    layout = Layout(root, name)
-    if not layout.current.exists():
-        return f"{name}: no build yet"
-    number = read_json(layout.current)["build"]
-    path = layout.verdicts / f"b{number}.json"
-    if not path.exists():
-        return f"{name} b{number}: not judged yet"
-    verdict = read_json(path)
-    worst = next((f["said"] for f in verdict["findings"] if f["status"] == verdict["status"]), "")
-    return f"{name} b{number}: {verdict['status'].upper()} ({verdict['basis']}). {worst}"
+def _verdict_line(name: str) -> str:
+    """The kept verdict on the current build, verified."""
+    from lifecycle.workflows.deciding import current_build
+    from lifecycle.workflows.judging import read_verdict
+    from lifecycle.workflows.project import open_project
+
+    project = open_project(name)
+    verdict = read_verdict(project, current_build(project)[0])
+    said = next((f.said for f in verdict.findings if f.status == verdict.status), "")
+    why = "" if verdict.status == "pass" else f" {said}"
+    return f"{name} b{verdict.build}: {verdict.status.upper()} (basis: {verdict.basis}).{why}"

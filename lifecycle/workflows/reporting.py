@@ -16,7 +16,6 @@ from lifecycle.dossier.attempts import read_attempts
 from lifecycle.dossier.builds import Build
 from lifecycle.dossier.files import folder_whole, read_json, read_record
 from lifecycle.errors import UnusableInputError
-from lifecycle.gate import judge as judging
 from lifecycle.numerics.fingerprint import changed_keys
 from lifecycle.report.figures import figures
 from lifecycle.report.page import render
@@ -25,6 +24,7 @@ from lifecycle.workflows.boundary import say
 from lifecycle.workflows.building import CURVES
 from lifecycle.workflows.data import pinned_cohort
 from lifecycle.workflows.deciding import AGREEMENT, current_build, faced_predictions, read_cutoffs
+from lifecycle.workflows.judging import read_verdict
 from lifecycle.workflows.project import Project
 
 PAGE = "report.html"
@@ -91,11 +91,6 @@ def gather(project: Project) -> ReportInput:
         environment_changes=_changes(build, before),
         attempts=sum(a.version == build.version and a.k > 0 for a in read_attempts(project.layout)),
     )
-
-
-def read_verdict(project: Project, build: Build) -> Verdict:
-    """The kept verdict on a build."""
-    return judging.from_json(read_record(project.layout.verdicts / f"{build.name}.json"))
 
 
 def _run_facts(project: Project, build: Build) -> dict[str, Any]:

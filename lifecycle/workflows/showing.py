@@ -11,6 +11,7 @@ from lifecycle.dossier.files import read_json
 from lifecycle.errors import ExitCode
 from lifecycle.gate import judge as judging
 from lifecycle.workflows.deciding import read_cutoffs
+from lifecycle.workflows.judging import read_verdict
 from lifecycle.workflows.project import Project
 
 MARKS = {"pass": "✓", "fail": "✖", "inconclusive": "?"}
@@ -78,7 +79,7 @@ def _row(project: Project, build: Build) -> dict[str, str]:
         "build": build.name,
         "version": build.version,
         "weights": build.weights,
-        "verdict": read_json(path)["status"] if path.exists() else "not judged",
+        "verdict": read_verdict(project, build).status if path.exists() else "not judged",
         "built": run["built"],
         "origin": str(build.content["origin"]),
         "run": run["run"],

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
-import json
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from lifecycle.dossier.files import write_json
 from lifecycle.errors import UnusableInputError
 from lifecycle.workflows.boundary import guarded
 from lifecycle.workflows.project import Project, open_project
@@ -36,7 +37,8 @@ def _noted(stage: str, name: str, code: int) -> int:
     """Leave the exit code for `lifecycle rebuild`: DVC turns every failure into 255."""
     if code != 0 and LAST_FAILURE.parent.is_dir():
         entry = {"stage": stage, "classifier": name, "code": code}
-        LAST_FAILURE.write_text(json.dumps(entry), encoding="utf-8")
+        with suppress(OSError):  # a full disk: the stage has said so already
+            write_json(LAST_FAILURE, entry)
     return code
 
 
@@ -60,4 +62,14 @@ def _alone(project: Project) -> Iterator[None]:
             raise UnusableInputError(
                 f"another process is at work on {project.name}; wait for it to end"
             ) from None
+        _sweep(project.layout.work)
         yield
+
+
+def _sweep(work: Path) -> None:
+    """Remove what a killed stage left half-written (nobody else is at work here)."""
+    for path in work.glob(".*.????????"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

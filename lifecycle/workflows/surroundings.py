@@ -24,12 +24,21 @@ def look_around(root: Path | None = None) -> None:
     classifiers = load(place)
     write_json(Layout(place, "").environment, fingerprint())
     remembered = place / "work" / "digests-by-time.json"
-    known = read_json(remembered) if remembered.exists() else {}
+    known = _remembered(remembered)
     for name, classifier in classifiers.items():
         layout = Layout(place, name)
         write_json(layout.sources, _noted(name, place, classifier, known))
         _close_orphan(place, layout)
     write_json(remembered, known)
+
+
+def _remembered(path: Path) -> dict[str, Any]:
+    """Digests of files by size and time; only a cache, so a spoilt one is forgotten."""
+    try:
+        known = read_json(path)
+    except UnusableInputError:
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def _noted(name: str, root: Path, classifier: Classifier, known: dict[str, Any]) -> dict[str, str]:

@@ -216,6 +216,12 @@ WALK = [
     Bad("no rows", _scores(lambda t: t.head(0)), COMPARE, 10, ("two.csv",)),
     Bad("tau 1.2", lambda g: None, ([*COMPARE[0][:-1], "1.2"],), 2, ("1.2",)),
     Bad("tau nan", lambda g: None, ([*COMPARE[0][:-1], "nan"],), 2, ("nan",)),
+    Bad("loose tolerance", lambda g: None, ([*COMPARE[0], "--tolerance", "nan"],), 2, ("0.01",)),
+    Bad("output over input", lambda g: None, ([*COMPARE[0], "--discordant", "one.csv"],),
+        2, ("--discordant",)),
+    Bad("the same file by another path", lambda g: None,
+        ([*COMPARE[0][:2], "one.csv", "./one.csv", "--tau", "0.5"],), 2, ("twice",)),
+    Bad("a patient in two spellings", _score(1, "patient_id", "q "), COMPARE, 10, ("blank",)),
     Bad("one file", lambda g: None, (["consistency", "predictions", "one.csv", "--tau", ".5"],),
         2, ("two",)),
 ]  # fmt: skip

@@ -211,8 +211,15 @@ def test_dropped_columns_and_rows_are_no_features(tmp_path: Path) -> None:
 
 
 def test_the_first_column_is_the_id_where_none_is_named(tmp_path: Path) -> None:
-    _put(tmp_path, ',label,cg1\nx,A,0.5\n"y\nz",B,0.25\n')  # as written by R, with a line break
-    assert _import(tmp_path, _source(id=None)).ids == ("x", "y\nz")
+    _put(tmp_path, ',label,cg1\nx,A,0.5\n"y, z",B,0.25\n')  # as written by R
+    assert _import(tmp_path, _source(id=None)).ids == ("x", "y, z")
+
+
+@pytest.mark.parametrize("name", ["y\nz", " y", "y\u200b", "e\u0301"])
+def test_names_that_only_look_alike_are_refused(tmp_path: Path, name: str) -> None:
+    _put(tmp_path, f'sample,label,cg1\nx,A,0.5\n"{name}",B,0.25\n')
+    with pytest.raises(UnusableInputError, match=r"m\.csv: case .*; correct it"):
+        _import(tmp_path, _source())
 
 
 def test_the_orientation_may_be_said(tmp_path: Path) -> None:
@@ -246,12 +253,12 @@ def test_a_class_called_na_is_a_label(tmp_path: Path) -> None:
     assert _import(tmp_path, _source(), ("NA", "B")).labels == ("NA",)
 
 
-def test_a_case_without_patient_is_its_own(tmp_path: Path) -> None:
+def test_a_case_is_its_own_patient_only_where_no_patient_is_asked_for(tmp_path: Path) -> None:
     _put(tmp_path, "sample,label,who,slide,cg1\na,A,,NA,0.5\nb,A,NA,,0.5\nc,A,p,s,0.5\n")
-    source = _source(patient=ColumnRule("who"), group=ColumnRule("slide"))
-    cohort = _import(tmp_path, source)
-    assert cohort.patients == ("a", "b", "p")
-    assert cohort.groups == ("", "", "s")
+    with pytest.raises(UnusableInputError, match="case 'a' has no patient in 'who'"):
+        _import(tmp_path, _source(patient=ColumnRule("who"), group=ColumnRule("slide")))
+    grouped = _import(tmp_path, _source(drop=("who",), group=ColumnRule("slide")))
+    assert grouped.groups == ("", "", "s")
     assert _import(tmp_path, _source(drop=("who", "slide"))).patients == ("a", "b", "c")
 
 

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 from support import every_flip
 
+from lifecycle.domain.digests import digest_of
 from lifecycle.dossier.attempts import read_attempts, record_attempt
-from lifecycle.dossier.builds import enrol, first_of, read_build, read_builds
+from lifecycle.dossier.builds import CONTENT, RECORD, enrol, first_of, read_build, read_builds
+from lifecycle.dossier.files import write_json
 from lifecycle.dossier.layout import Layout
 from lifecycle.errors import IntegrityError, UnusableInputError
 
@@ -18,7 +21,10 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def _content(version: str = "1", weights: str = "w") -> dict:
-    return {"classifier": "c", "version": version, "weights": {"sha256": weights}}
+    """Every field that a record must have, the ones that are not looked at filled in."""
+    filled = {key: [1] if kind is list else {"a": 1} for key, kind in CONTENT.items()}
+    text = {"classifier": "c", "version": version, "task": "single", "origin": "real"}
+    return {**filled, **text, "weights": {"sha256": weights}}
 
 
 def _enrol(layout: Layout, **what: str) -> int:
@@ -80,20 +86,58 @@ def test_a_build_moved_to_another_place_is_refused(layout: Layout) -> None:
 
 
 def test_attempts_count_networks_not_runs(layout: Layout) -> None:
-    assert record_attempt(layout, "1", "first", None).k == 0
-    assert record_attempt(layout, "1", "first", "first").k == 0
-    assert record_attempt(layout, "1", "second", "first").k == 1
-    assert record_attempt(layout, "1", "third", "first").k == 2
-    assert record_attempt(layout, "1", "second", "first").k == 1
-    assert record_attempt(layout, "2", "second", None).k == 0
+    assert record_attempt(layout, "1", "first", ()).k == 0
+    assert record_attempt(layout, "1", "first", ("first",)).k == 0
+    assert record_attempt(layout, "1", "second", ("first",)).k == 1
+    assert record_attempt(layout, "1", "third", ("first", "second")).k == 2
+    assert record_attempt(layout, "1", "second", ("first", "second")).k == 1
+    assert record_attempt(layout, "2", "second", ()).k == 0
     assert len(read_attempts(layout)) == 4
 
 
 def test_every_single_bit_of_an_attempt_is_seen(layout: Layout) -> None:
-    record_attempt(layout, "1", "a" * 64, None)
+    record_attempt(layout, "1", "a" * 64, ())
     path = next(layout.attempts.iterdir())
     data = path.read_bytes()
     for flipped in every_flip(data):
         path.write_bytes(flipped)
         with pytest.raises(IntegrityError):
             read_attempts(layout)
+
+
+def test_a_missing_attempt_is_not_counted_anew(layout: Layout) -> None:
+    record_attempt(layout, "1", "first", ())
+    record_attempt(layout, "1", "second", ("first",))
+    record_attempt(layout, "1", "third", ("first", "second"))
+    for path in layout.attempts.iterdir():
+        if "third" in path.name or "second" in path.name:
+            path.unlink()
+    with pytest.raises(IntegrityError, match="restore the whole folder"):
+        record_attempt(layout, "1", "third", ("first", "second", "third"))
+    assert len(read_attempts(layout)) == 1
+
+
+def test_a_missing_attempt_in_the_middle_is_seen(layout: Layout) -> None:
+    record_attempt(layout, "1", "first", ())
+    for weights in ("second", "third"):
+        record_attempt(layout, "1", weights, ("first",))
+    next(p for p in layout.attempts.iterdir() if "second" in p.name).unlink()
+    with pytest.raises(IntegrityError, match="attempt 1"):
+        record_attempt(layout, "1", "fourth", ("first",))
+
+
+@pytest.mark.parametrize("key", sorted(CONTENT))
+def test_a_record_without_a_field_is_refused_though_its_digest_was_redone(
+    layout: Layout, key: str
+) -> None:
+    _enrol(layout)
+    path = layout.build(1) / RECORD
+    record = json.loads(path.read_bytes())
+    for change in ("removed", "emptied"):
+        content = {k: v for k, v in record["content"].items() if k != key}
+        content |= {} if change == "removed" else {key: None}
+        body = {**record, "content": content}
+        body.pop("digest")
+        write_json(path, {**body, "digest": digest_of(body)})
+        with pytest.raises(IntegrityError, match="was changed"):
+            read_builds(layout)

@@ -29,7 +29,7 @@ def some() -> Predictions:
     rng = np.random.Generator(np.random.PCG64(1))
     scores = rng.dirichlet([0.3, 1, 2], size=7)
     return Predictions(
-        ids=tuple(f"case,{i}\n" for i in range(7)),
+        ids=tuple(f"case,{i}" for i in range(7)),
         patients=tuple(f"p{i // 2}" for i in range(7)),
         groups=("", "s1", "s1", "", "", "s2", ""),
         labels=("A", "", 'B "x"', "C", "A", "A", "="),

@@ -57,7 +57,9 @@ def test_the_template_engine_reads_the_same_numbers(tmp_path: Path) -> None:
         (lambda s: s.update(version="../1"), "`version` '../1'"),
         (lambda s: s.update(version="1/2"), "`version` '1/2'"),
         (lambda s: s.update(classes=["a|b", "c"]), "class 'a|b'"),
-        (lambda s: s.update(classes=["a\u202eb", "c"]), "printable"),
+        (lambda s: s.update(classes=["a\u202eb", "c"]), "cannot be printed"),
+        (lambda s: s.update(classes=["case_id", "c"]), "has this name"),
+        (lambda s: s.update(classes=["e\u0301", "c"]), "NFC"),
         (lambda s: s.update(frozen={}), "either `fraction` or `source`"),
         (lambda s: s.update(version=1.0), "classifiers.breast-cytology.version"),
         (lambda s: s["split"].update(holdout=True), "split.holdout"),
@@ -82,7 +84,19 @@ def test_several_faults_are_all_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "classifiers:", "classifiers: [1]", "a: [", "classifiers: {A.b: {}}", "other: 1", "\x00"],
+    [
+        "[" * 5000,
+        "classifiers: {a: &x {b: 1}, c: *x}",
+        "a: 2020-99-99",
+        "a: !!int abc",
+        "",
+        "classifiers:",
+        "classifiers: [1]",
+        "a: [",
+        "classifiers: {A.b: {}}",
+        "other: 1",
+        "\x00",
+    ],
 )
 def test_what_is_no_params_file_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
