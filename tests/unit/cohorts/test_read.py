@@ -215,7 +215,7 @@ def test_the_first_column_is_the_id_where_none_is_named(tmp_path: Path) -> None:
     assert _import(tmp_path, _source(id=None)).ids == ("x", "y, z")
 
 
-@pytest.mark.parametrize("name", ["y\nz", " y", "y\u200b", "e\u0301"])
+@pytest.mark.parametrize("name", ["y\nz", "y\u200b", "e\u0301"])
 def test_names_that_only_look_alike_are_refused(tmp_path: Path, name: str) -> None:
     _put(tmp_path, f'sample,label,cg1\nx,A,0.5\n"{name}",B,0.25\n')
     with pytest.raises(UnusableInputError, match=r"m\.csv: case .*; correct it"):
