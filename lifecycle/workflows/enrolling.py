@@ -160,6 +160,7 @@ def _tell_tracking(project: Project, build: kept.Build, run_id: str) -> None:
             "build": build.name,
             "digest.weights": build.weights,
             "digest.predictions": build.content["predictions"]["frozen"],
+            "digest.pin": build.content["inputs"]["pin"]["total"],
         },
         metrics={"build_number": build.number},
         files=[(build.folder / kept.RECORD, None), (build.folder / kept.FROZEN, "predictions")],

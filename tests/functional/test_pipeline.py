@@ -52,6 +52,7 @@ def test_every_classifier_is_judged_and_tracked(built: Path) -> None:
         assert {row[0] for row in contexts} >= {"training", "holdout"}
     assert any(key.startswith("verdict.code") for key in tags)
     assert any(key.startswith("digest.weights") for key in tags)
+    assert any(key.startswith("digest.pin") for key in tags)
 
 
 def test_the_run_is_bound_to_a_commit_and_a_clean_tree(built: Path) -> None:
