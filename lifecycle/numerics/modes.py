@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +25,6 @@ def numerics_mode(numerics: Numerics) -> Iterator[torch.dtype]:
     """
     threads = torch.get_num_threads()
     strict = torch.are_deterministic_algorithms_enabled()
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(numerics.threads)
     torch.use_deterministic_algorithms(numerics.mode == "deterministic")
     try:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -128,3 +129,10 @@ def test_search_takes_the_lowest_error_and_does_not_depend_on_jobs() -> None:
     assert one[0].error == min(point.error for point in one)
     ties = [(p.lr, -p.l2) for p in one if p.error == one[0].error]
     assert ties == sorted(ties)
+
+
+def test_training_leaves_the_environment_as_it_was() -> None:
+    # a variable set on the way would change the fingerprint of whatever is built next
+    before = dict(os.environ)
+    train(PLAN, replace(RECIPE, epochs=1), _examples(), _examples(), 3)
+    assert dict(os.environ) == before
