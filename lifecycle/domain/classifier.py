@@ -164,16 +164,27 @@ class Numerics:
     """How arithmetic is done.
 
     Attributes:
-        mode: `native` (as the framework computes) or `deterministic` (same bits on the same
-            machine). Mode `exact` has its own issue and is refused until it is there.
-        dtype: `float64` or `float32`.
-        threads: threads of the linear algebra; more than one changes bits in these two modes.
+        mode: `native` (as the framework computes), `deterministic` (same bits on the same
+            machine) or `exact` (same bits on every machine).
+        dtype: `float64` or `float32`; exact arithmetic is float64.
+        threads: threads of the linear algebra. Where absent, 1 in `native` and `deterministic`
+            (more change bits) and all cores in `exact` (bits do not care).
+        slices: slices of each operand of an exact product: 1 is fast and keeps 16 to 26 bits,
+            3 is full double precision.
     """
 
     __pydantic_config__ = STRICT
-    mode: Literal["native", "deterministic"] = "deterministic"
+    mode: Literal["native", "deterministic", "exact"] = "exact"
     dtype: Literal["float64", "float32"] = "float64"
-    threads: Count = 1
+    threads: Count | None = None
+    slices: Annotated[int, Ge(1), Le(4)] = 1
+
+    def __post_init__(self) -> None:
+        """What only one mode knows is refused in the others."""
+        if self.mode == "exact" and self.dtype != "float64":
+            raise ValueError("`mode: exact` computes in float64; leave `dtype` out")
+        if self.mode != "exact" and self.slices != 1:
+            raise ValueError("`slices` belongs to `mode: exact`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +196,10 @@ class Recipe:
             or `torch` (the framework's own, which differs between kernels).
         seed: seed of initial values and batch orders.
         lr, l2: learning rate and coupled L2 weight (torch's `weight_decay`), on all parameters.
+        optimiser: `adamax`, `adam` or `sgd` (momentum 0.9).
+        schedule: learning rate `constant`, or `cosine` (from lr towards 0, in `cycles`).
+        cycles: cosine periods.
+        warm_up: epochs at the beginning in which the learning rate rises linearly.
         minibatch: k, cases a step.
         epochs: passes over the training part (the upper end where `stop` is `best-holdout`).
         stop: `fixed`, or `best-holdout`: the epoch of lowest holdout error at full recall, chosen
@@ -197,10 +212,22 @@ class Recipe:
     epochs: Count
     init: Literal["uniform", "torch"] = "uniform"
     seed: Annotated[int, Ge(0)] = 0
-    optimiser: Literal["adamax"] = "adamax"
+    optimiser: Literal["adamax", "adam", "sgd"] = "adamax"
+    schedule: Literal["constant", "cosine"] = "constant"
+    cycles: Count = 1
+    warm_up: Annotated[int, Ge(0)] = 0
     minibatch: Count = 1
     stop: Literal["fixed", "best-holdout"] = "fixed"
     numerics: Numerics = Numerics()
+
+    def __post_init__(self) -> None:
+        """What cannot be kept by a rebuild, or on another machine, is refused."""
+        if self.schedule != "constant" and self.stop != "fixed":
+            raise ValueError("`schedule: cosine` runs over all epochs; it needs `stop: fixed`")
+        if self.warm_up >= self.epochs:
+            raise ValueError("`warm_up` must be shorter than `epochs`")
+        if self.numerics.mode == "exact" and self.init == "torch":
+            raise ValueError("`numerics.mode: exact` needs `init: uniform`")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,31 @@ library or thread count can change a value. The framework's own samplers differ 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lifecycle.errors import UnusableInputError
+
 _UNIT53 = 2.0**-53
-TAG_INIT, TAG_ORDER = 1, 2
+_HALF_WORD = 32
+TAG_INIT, TAG_ORDER, TAG_DROPOUT = 1, 2, 3
+
+
+@dataclass(frozen=True, slots=True)
+class DropoutKey:
+    """What a dropout mask is a function of.
+
+    Attributes:
+        seed: seed of the recipe.
+        step: optimiser steps done so far; the first is 0.
+        layer: number of the dropout layer in the network.
+    """
+
+    seed: int
+    step: int
+    layer: int
 
 
 def raw(seed: int, tag: int, *path: int, size: int) -> NDArray[np.uint64]:
@@ -38,3 +57,23 @@ def uniform_fan_in(
 def permutation(seed: int, epoch: int, n: int) -> NDArray[np.intp]:
     """The order of n cases in an epoch: a stable sort of n random integers."""
     return np.argsort(raw(seed, TAG_ORDER, epoch, size=n), kind="stable")
+
+
+def dropout_mask(key: DropoutKey, shape: tuple[int, ...], rate: float) -> NDArray[np.bool_]:
+    """Which values dropout keeps, each with probability 1 - rate.
+
+    Each 64-bit integer of the stream (seed, 3, step, layer) gives two values, its low half first;
+    a value is kept where its 32 bits are round(rate * 2^32), ties to even, or more.
+
+    Raises:
+        UnusableInputError: the rate is not from 0 to below 1.
+    """
+    if not 0.0 <= rate < 1.0:
+        raise UnusableInputError(f"dropout: a rate of {rate}; it must be from 0 to below 1")
+    count = math.prod(shape)
+    words = raw(key.seed, TAG_DROPOUT, key.step, key.layer, size=(count + 1) // 2)
+    least = np.uint64(min(round(rate * 2.0**_HALF_WORD), 2**_HALF_WORD - 1))
+    kept = np.empty((len(words), 2), dtype=np.bool_)
+    np.greater_equal(words & np.uint64(2**_HALF_WORD - 1), least, out=kept[:, 0])
+    np.greater_equal(words >> np.uint64(_HALF_WORD), least, out=kept[:, 1])
+    return kept.reshape(-1)[:count].reshape(shape)

@@ -68,7 +68,10 @@ def search(
 
 
 def _at(recipe: Recipe, lr: float, l2: float, epochs: int) -> Recipe:
-    return replace(recipe, lr=lr, l2=l2, epochs=epochs, stop="best-holdout")
+    """The recipe at a point: a constant rate from the first step, whatever the schedule."""
+    return replace(
+        recipe, lr=lr, l2=l2, epochs=epochs, stop="best-holdout", schedule="constant", warm_up=0
+    )
 
 
 def _score(

@@ -13,6 +13,7 @@ from lifecycle.domain.classifier import ModelPlan, Numerics, Recipe, SearchPlan
 from lifecycle.domain.digests import tensors_digests
 from lifecycle.errors import UnusableInputError
 from lifecycle.models.build import build_model, load_tensors
+from lifecycle.training.optimising import optimiser_for
 from lifecycle.training.search import grid, search
 from lifecycle.training.trainer import Examples, scores, train
 
@@ -49,8 +50,16 @@ def test_every_term_of_the_recipe_reaches_the_weights(change: dict) -> None:
     assert tensors_digests(one.tensors) != tensors_digests(two.tensors)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("mode", ["native", "deterministic"])
+@pytest.mark.parametrize(
+    ("mode", "dtype"),
+    [
+        ("native", "float64"),
+        ("native", "float32"),
+        ("deterministic", "float64"),
+        ("deterministic", "float32"),
+        ("exact", "float64"),
+    ],
+)
 def test_modes_and_dtypes(mode: str, dtype: str) -> None:
     recipe = replace(RECIPE, numerics=Numerics(mode, dtype))  # type: ignore[arg-type]
     found = train(PLAN, recipe, _examples(), _examples(seed=1), 3)
@@ -68,7 +77,8 @@ def test_a_rebuild_with_the_kept_epochs_gives_the_best_epoch_again() -> None:
 
 def test_adamax_follows_its_own_formula() -> None:
     # an independent plain numpy step: Kingma & Ba 2014, Algorithm 2, with coupled L2
-    recipe = replace(RECIPE, epochs=1, minibatch=40, stop="fixed")
+    numerics = Numerics("native")
+    recipe = replace(RECIPE, epochs=1, minibatch=40, stop="fixed", numerics=numerics)
     data = _examples()
     model = build_model(PLAN, recipe, 10, 3)
     loss = model.ops.cross_entropy(model(torch.from_numpy(data.x)), torch.from_numpy(data.y))
@@ -100,8 +110,32 @@ def test_scores_lie_on_the_simplex_and_nan_is_refused() -> None:
 
 def test_a_loss_that_overflows_is_named_with_its_epoch() -> None:
     data = _examples()
-    data.x[0, 0] = np.inf
+    data.x[3, 4] = 1e300
+    native = replace(RECIPE, lr=1e300, numerics=Numerics("native"))
     with pytest.raises(UnusableInputError, match="epoch 1: the loss is nan"):
+        train(PLAN, native, data, data, 3)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_input_that_is_no_number_is_named(value: float) -> None:
+    data = _examples()
+    data.x[3, 4] = value
+    with pytest.raises(UnusableInputError, match="training: case number 4, feature number 5 is"):
+        train(PLAN, RECIPE, data, _examples(), 3)
+    with pytest.raises(UnusableInputError, match="holdout: case number 4, feature number 5 is"):
+        train(PLAN, RECIPE, _examples(), data, 3)
+
+
+def test_exact_training_that_overflows_names_step_layer_and_tensor() -> None:
+    recipe = replace(RECIPE, lr=1e300, epochs=2)
+    place = r"epoch 1, step \d+, linear linears\.\d.*: .*(weight|input|gradient).* overflows"
+    with pytest.raises(UnusableInputError, match=place):
+        train(PLAN, recipe, _examples(), _examples(), 3)
+    data = _examples()
+    data.x[0, 0] = 2.0**970
+    with pytest.raises(
+        UnusableInputError, match=r"linear linears\.0: input holds values of 2\^970"
+    ):
         train(PLAN, RECIPE, data, data, 3)
 
 
@@ -136,3 +170,27 @@ def test_training_leaves_the_environment_as_it_was() -> None:
     before = dict(os.environ)
     train(PLAN, replace(RECIPE, epochs=1), _examples(), _examples(), 3)
     assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize("optimiser", ["adamax", "adam", "sgd"])
+def test_exact_with_full_slices_follows_the_framework(optimiser: str) -> None:
+    # an independent implementation: torch's own optimisers and layers, in float64
+    recipe = replace(
+        RECIPE, lr=0.003, optimiser=optimiser, schedule="cosine", warm_up=1, stop="fixed", epochs=3
+    )
+    exact = replace(recipe, numerics=Numerics("exact", slices=3))
+    native = replace(recipe, numerics=Numerics("native"))
+    one, two = (train(PLAN, r, _examples(), _examples(seed=1), 3).tensors for r in (exact, native))
+    for name, value in one.items():
+        assert np.allclose(value, two[name], rtol=0, atol=1e-8), name
+
+
+def test_a_cosine_begins_at_the_rate_and_ends_near_zero() -> None:
+    recipe = replace(RECIPE, schedule="cosine", stop="fixed", epochs=6, warm_up=2)
+    optimiser = optimiser_for(build_model(PLAN, recipe, 10, 3), recipe, 40)
+    assert optimiser.rates is not None
+    rates = [optimiser.rates(step) for step in range(6 * 14)]
+    assert rates[:28] == pytest.approx([0.01 * (i + 1) / 28 for i in range(28)])
+    assert rates[28] == 0.01
+    assert 0 < rates[-1] < 0.0001
+    assert optimiser_for(build_model(PLAN, RECIPE, 10, 3), RECIPE, 40).rates is None

@@ -1,0 +1,109 @@
+"""A training step of the methylation network, exact beside stock PyTorch, in one run.
+
+51,000-128-32-7 in float64 (the paper's size), minibatches of k cases, as `lifecycle` trains it:
+mode `exact` with one slice against mode `deterministic` (torch.optim.Adamax, foreach, deterministic
+flags). Steps of the two alternate in blocks, so that a change of the machine's speed meets both.
+Prints time a step, the ratio of each pair of blocks (median and range), and the bytes that a step
+must move (weights and two moments, read and written once) over the measured rate of a stream that
+reads and writes in place with as many threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+
+from lifecycle.domain.classifier import ModelPlan, Numerics, Recipe
+from lifecycle.models.build import build_model
+from lifecycle.numerics.modes import numerics_mode
+from lifecycle.training.optimising import optimiser_for
+
+CLASSES = 7
+
+
+class Side:
+    """One network in training, step by step."""
+
+    def __init__(self, mode: str, width: int, k: int, threads: int) -> None:
+        self.numerics = Numerics(mode=mode, threads=threads)
+        self.recipe = Recipe(lr=0.0094, l2=0.0094, epochs=1, minibatch=k, numerics=self.numerics)
+        with numerics_mode(self.numerics):
+            self.model = build_model(ModelPlan(), self.recipe, width, CLASSES)
+            self.optimiser = optimiser_for(self.model, self.recipe, 1)
+        draw = np.random.Generator(np.random.PCG64(1))
+        self.x = torch.from_numpy(draw.normal(size=(32, width)))
+        self.y = torch.from_numpy(draw.integers(0, CLASSES, 32))
+        self.at, self.k, self.upcoming = 0, k, None
+        self.peak = 0.0
+
+    def seconds(self, steps: int) -> float:
+        """Mean time of a step, whole: indexing, forward, backward, update."""
+        with numerics_mode(self.numerics):
+            start = time.perf_counter()
+            for _ in range(steps):
+                self._step()
+            return (time.perf_counter() - start) / steps
+
+    def _step(self) -> None:
+        current = self.upcoming if self.upcoming is not None else self.x[self._rows()]
+        target = self.y[self._rows()]
+        self.at += self.k
+        self.upcoming = self.x[self._rows()]
+        self.optimiser.zero_grad()
+        loss = self.model.ops.cross_entropy(self.model(current), target)
+        loss.backward()
+        self.optimiser.step(self.upcoming)
+
+    def _rows(self) -> torch.Tensor:
+        return torch.arange(self.at, self.at + self.k) % len(self.x)
+
+
+def stream_rate(threads: int) -> float:
+    """Bytes a second of reading and writing 640 MB in place, best of five."""
+    data = np.ones(40_000_000)
+    parts = np.array_split(data, threads)
+    best = 0.0
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(5):
+            start = time.perf_counter()
+            list(pool.map(lambda part: np.multiply(part, 1.0000001, out=part), parts))
+            best = max(best, 2 * data.nbytes / (time.perf_counter() - start))
+    return best
+
+
+def main() -> None:
+    """Print one line a k."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--width", type=int, default=51_000)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--blocks", type=int, default=9)
+    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--k", type=int, nargs="*", default=[1, 4, 8])
+    options = parser.parse_args()
+    moved = 6 * 8 * options.width * 128
+    print(f"{options.width}-128-32-{CLASSES}, float64, {options.threads} threads")
+    print("  k   exact ms   stock ms   exact / stock (range)     of the stream's rate")
+    for k in options.k:
+        sides = [Side(m, options.width, k, options.threads) for m in ("exact", "deterministic")]
+        for side in sides:
+            side.seconds(2)
+        rate = stream_rate(options.threads)
+        pairs = [[side.seconds(options.steps) for side in sides] for _ in range(options.blocks)]
+        rate = max(rate, stream_rate(options.threads))
+        ratios = sorted(exact / stock for exact, stock in pairs)
+        exact, stock = (statistics.median(column) for column in zip(*pairs, strict=True))
+        best = min(pair[0] for pair in pairs)
+        print(
+            f"{k:3d} {exact * 1e3:10.1f} {stock * 1e3:10.1f}   {statistics.median(ratios):8.2f} "
+            f"({ratios[0]:.2f}-{ratios[-1]:.2f})   {moved / exact / rate:6.0%} "
+            f"(best {moved / best / rate:.0%}) of {rate / 1e9:.0f} GB/s"
+        )
+
+
+if __name__ == "__main__":
+    main()

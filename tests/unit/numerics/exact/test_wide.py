@@ -1,0 +1,194 @@
+"""The sweep over a wide layer against the plain operations, bit for bit, and error for error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from lifecycle.numerics.exact import engine, sweep
+from lifecycle.numerics.exact.ops import ExactOps
+from lifecycle.numerics.exact.optimisers import Adamax
+from lifecycle.numerics.exact.rounding import InexactError
+from lifecycle.numerics.exact.wide import SweepingAdamax, WideLayer, is_wide
+
+pytestmark = pytest.mark.skipif(not engine.compiled(), reason="compiled kernels are off")
+
+Batch = tuple[Tensor, Tensor]  # input (k, in), gradient of the output (k, out)
+TILE = sweep.TILE
+
+
+def draw(seed: int, *shape: int, width: int = 8) -> Tensor:
+    rng = np.random.default_rng(seed)
+    return torch.from_numpy(np.ldexp(rng.uniform(-1, 1, shape), rng.integers(-width, 1, shape)))
+
+
+def batches(sizes: Sequence[int], outputs: int, inputs: int, width: int = 8) -> list[Batch]:
+    return [
+        (draw(10 + i, k, inputs, width=width), draw(90 + i, k, outputs, width=width))
+        for i, k in enumerate(sizes)
+    ]
+
+
+def train(
+    weight: Tensor, given: Sequence[Batch], fused: bool, looking: bool = True
+) -> list[Tensor]:
+    """Outputs of every step, then weight, bias and moments.
+
+    Args:
+        weight: initial values.
+        given: one minibatch a step.
+        fused: sweep; otherwise plain tensor operations.
+        looking: tell the optimiser which input comes next.
+    """
+    parameters = [weight.clone().requires_grad_(), draw(3, len(weight)).requires_grad_()]
+    ops = ExactOps()
+    ops.names = {id(parameters[0]): "first.weight"}
+    optimiser = Adamax(parameters, 0.01, 0.001)
+    if fused:
+        ops.wide = WideLayer(parameters[0])
+        optimiser = SweepingAdamax(parameters, 0.01, 0.001, ops.wide)
+    seen = []
+    with nullcontext() if fused else engine.plain():
+        upcoming = [x for x, _ in given[1:]] + [None]
+        for (x, gradient), following in zip(given, upcoming, strict=True):
+            optimiser.zero_grad()
+            output = ops.linear(x, *parameters)
+            output.backward(gradient)
+            optimiser.step(following if looking else None)
+            seen.append(output.detach())
+    return [*seen, *(p.detach() for p in parameters), *(m for s in optimiser.state for m in s)]
+
+
+def require_same(weight: Tensor, given: Sequence[Batch], **settings: bool) -> None:
+    fused = train(weight, given, fused=True, **settings)
+    for one, two in zip(fused, train(weight, given, fused=False), strict=True):
+        assert torch.equal(one.contiguous().view(torch.int64), two.contiguous().view(torch.int64))
+
+
+@pytest.fixture(params=[1, 2, 3], ids="{} threads".format)
+def threads(request: pytest.FixtureRequest) -> object:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("outputs", [2, 4, 6, 10, 18, 34])
+@pytest.mark.parametrize("inputs", [1, 3, TILE - 1, TILE, TILE + 1, 2 * TILE + 5])
+def test_any_shape_and_any_number_of_threads(outputs: int, inputs: int) -> None:
+    require_same(draw(1, outputs, inputs), batches((3, 3, 3), outputs, inputs))
+
+
+@pytest.mark.parametrize("k", [*range(1, 10), 16, 33])
+def test_any_minibatch(k: int) -> None:
+    require_same(draw(1, 6, 1500), batches((k, k, k), 6, 1500))
+
+
+def test_minibatches_of_several_sizes() -> None:
+    require_same(draw(1, 12, 700), batches((4, 1, 9, 2, 4, 3), 12, 700))
+
+
+def test_without_a_look_ahead() -> None:
+    require_same(draw(1, 8, 1100), batches((3, 3, 2), 8, 1100), looking=False)
+
+
+@pytest.mark.parametrize("width", [60, 250])
+def test_magnitudes_far_apart(width: int) -> None:
+    weight = torch.ldexp(draw(1, 8, 300, width=width), torch.arange(8).view(-1, 1) * 20 - 60)
+    require_same(weight, batches((3, 3, 3), 8, 300, width=width))
+
+
+def test_zeros_of_both_signs() -> None:
+    weight = draw(1, 8, 50)
+    weight[2], weight[5], weight[:, 7] = 0.0, -0.0, -0.0
+    given = batches((3, 3, 3), 8, 50)
+    for x, gradient in given:
+        x[1], x[:, 4], x[:, 9] = 0.0, -0.0, 0.0
+        gradient[:, 3], gradient[0], gradient[:, 6] = 0.0, -0.0, -0.0
+    require_same(weight, given)
+    given[1][0][:], given[2][1][:] = -0.0, -0.0  # a minibatch of nothing, a gradient of nothing
+    require_same(weight, given)
+    require_same(torch.zeros_like(weight), given)
+
+
+def test_ties_at_the_end_of_a_slice() -> None:
+    """Values that stand exactly between two slices' neighbours."""
+    rng = np.random.default_rng(5)
+
+    def tied(*shape: int) -> Tensor:
+        signs = rng.choice([-1.0, 1.0], shape)
+        return torch.from_numpy(signs * (1.0 + np.ldexp(1.0, -rng.integers(15, 30, shape))))
+
+    require_same(tied(6, 400), [(tied(4, 400), tied(4, 6)) for _ in range(4)])
+
+
+def test_inputs_that_are_not_contiguous() -> None:
+    given = [(draw(i, 700, 3).t(), draw(i, 6, 3).t()) for i in range(3)]
+    require_same(draw(1, 6, 700), given)
+    wide = [(draw(i, 3, 1400)[:, ::2], draw(i, 3, 6)) for i in range(3)]
+    require_same(draw(1, 6, 700), wide)
+
+
+def test_another_input_than_the_one_foretold() -> None:
+    """What was computed ahead is for the tensor foretold and for no other."""
+    layer = WideLayer(draw(1, 4, 90).requires_grad_())
+    optimiser = SweepingAdamax([layer.weight], 0.01, 0.001, layer)
+    layer.keep(draw(2, 3, 90), draw(3, 3, 4), "linear first, backward")
+    foretold, other = draw(4, 3, 90), draw(5, 3, 90)
+    optimiser.step(foretold)
+    alone = WideLayer(layer.weight)
+    for x in (other, foretold, foretold.clone()):
+        assert torch.equal(layer.product(x), alone.product(x))
+
+
+FAULTS = {
+    "NaN in an input": lambda weight, given: given[1][0][2, 5:6].fill_(math.nan),
+    "infinity in an input": lambda weight, given: given[1][0][0, :1].fill_(math.inf),
+    "NaN in the first input": lambda weight, given: given[0][0][0, :1].fill_(math.nan),
+    "NaN in a gradient": lambda weight, given: given[1][1][0, :1].fill_(math.nan),
+    "infinity in a gradient": lambda weight, given: given[1][1][2, 3:4].fill_(-math.inf),
+    "an input that overflows": lambda weight, given: given[1][0][1, :1].fill_(1e300),
+    "a gradient that overflows": lambda weight, given: given[1][1][1, :1].fill_(1e300),
+    "products that overflow": lambda weight, given: (
+        given[1][0][1, :1].fill_(1e200), given[1][1][1, :1].fill_(1e200),
+    ),
+    "products that become subnormal": lambda weight, given: (
+        given[1][0].mul_(1e-160), given[1][1].mul_(1e-160),
+    ),
+    "NaN in a weight": lambda weight, given: weight[3, 60:61].fill_(math.nan),
+    "a weight that overflows": lambda weight, given: weight[7, :1].fill_(2.0**970),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_what_is_refused_is_refused_in_the_same_words(name: str) -> None:
+    weight, given = draw(1, 8, 90), batches((3, 3, 3), 8, 90)
+    FAULTS[name](weight, given)
+    said = []
+    for fused in (True, False):
+        with pytest.raises(InexactError) as caught:
+            train(weight, given, fused)
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+    assert "linear first" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "slices", "wide"),
+    [
+        ((128, 51_000), 1, True), ((32, 1024), 1, True), ((32, 1023), 1, False),
+        ((128, 51_000), 2, False), ((127, 51_000), 1, False), ((128, 8, 100), 1, False),
+    ],
+)  # fmt: skip
+def test_which_layers_are_swept(shape: tuple[int, ...], slices: int, wide: bool) -> None:
+    weight = torch.empty(1, dtype=torch.float64).expand(shape)
+    assert is_wide(weight, slices) is wide
+    with engine.plain():
+        assert not is_wide(weight, slices)
