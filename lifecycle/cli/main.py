@@ -21,9 +21,12 @@ COMMANDS = {
     "builds": ("builds", "List a classifier's builds."),
     "threshold": ("threshold", "Show tau, the critical value, and how it was chosen."),
     "consistency": ("consistency", "Longitudinal consistency of builds or of any predictions."),
+    "rehearse": ("rehearse", "Train a build's recipe under other numerics profiles."),
+    "divergence": ("divergence", "The first operation at which two builds differ."),
     "gate": ("gate", "The verdict on the current build, as an exit code."),
     "report": ("report", "Where the report of the current build lies."),
     "ui": ("ui", "Review the builds in MLflow."),
+    "doctor": ("doctor", "What this machine computes with; test exact arithmetic on it."),
 }
 
 

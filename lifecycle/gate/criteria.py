@@ -178,19 +178,41 @@ def arithmetic(policy: Policy, evidence: Evidence) -> Findings:
 
 
 def rehearsals(policy: Policy, evidence: Evidence) -> Findings:
-    """Enough rehearsed profiles agreed, where the policy asks for any."""
+    """Enough rehearsed profiles agreed, where the policy asks for any; other bits always count."""
+    other = _rehearsed_bits(policy, evidence)
     if policy.rehearsals == 0:
-        return ()
+        return other
     had = evidence.rehearsals
     status: Status = "pass" if had is not None and had >= policy.rehearsals else "inconclusive"
     said = f"{had or 0} rehearsed profiles agree with the build; {policy.rehearsals} are needed."
     figure = None if had is None else float(had)
-    return (Finding("rehearsals", status, figure, float(policy.rehearsals), None, said),)
+    limit = float(policy.rehearsals)
+    return (Finding("rehearsals", status, figure, limit, None, said), *other)
+
+
+def _rehearsed_bits(policy: Policy, evidence: Evidence) -> Findings:
+    """Exact arithmetic that gave other weights in a rehearsal: a fault of a machine or library.
+
+    It is a finding also where no rehearsal is asked for: what was seen cannot be unseen.
+    """
+    other = evidence.rehearsed_other_bits
+    if not other:
+        return ()
+    said = (
+        f"Exact mode gave other weights under {', '.join(other)}: an arithmetic or environment "
+        "fault, not a matter of statistics."
+    )
+    found = Finding("rehearsals.bits", policy.arithmetic_fault, float(len(other)), 0.0, None, said)
+    return (found,)
 
 
 def holdout(policy: Policy, evidence: Evidence) -> Findings:
-    """A first build has to reach the policy's precision and recall on the holdout."""
-    if evidence.basis != "first build":
+    """A first build has to reach the policy's precision and recall on the holdout.
+
+    So has a build that is one and the same function as an earlier one: agreement is no merit if
+    what it agrees with was refused.
+    """
+    if evidence.basis not in ("first build", "identity"):
         return ()
     # without a tau nothing is reported: that is no poor recall, but no evidence at all
     cutoffs = evidence.cutoffs
@@ -215,7 +237,7 @@ def _reaches(criterion: str, figure: float | None, limit: float) -> Finding:
 def minima(policy: Policy, evidence: Evidence) -> Findings:
     """A class with too few labelled frozen cases cannot be spoken of."""
     seen = evidence.frozen
-    if evidence.basis == "identity" or policy.min_cases_per_class == 0:
+    if policy.min_cases_per_class == 0:
         return ()
     if seen is None:
         return _plain("classes.minimum", "inconclusive", "No figures of the frozen set were given.")
@@ -232,7 +254,7 @@ def minima(policy: Policy, evidence: Evidence) -> Findings:
 
 
 def identity(policy: Policy, evidence: Evidence) -> Findings:
-    """The candidate is the released function: consistency 1 by proof, with no n and no bound."""
+    """The candidate is the function that it faces: consistency 1 by proof, no n and no bound."""
     if evidence.basis != "identity":
         return ()
     pairs = evidence.agreement.candidate_pairs() if evidence.agreement else ()
@@ -242,11 +264,11 @@ def identity(policy: Policy, evidence: Evidence) -> Findings:
         return _plain(
             "consistency.identity",
             "fail",
-            "The build is said to be a released one, but its calls differ from every earlier one.",
+            "The build is said to be an earlier one, but its calls differ from every earlier one.",
         )
     said = (
-        "Weights, buffers, preprocessing, classes, tie rule and tau equal a released build's under "
-        "exact inference: it is that build, for every input. This says nothing of accuracy."
+        "Weights, buffers, preprocessing, classes, tie rule and tau equal the earlier build's "
+        "under exact inference: it is that build, for every input. This says nothing of accuracy."
     )
     return (Finding("consistency.identity", "pass", 1.0, policy.p, None, said),)
 

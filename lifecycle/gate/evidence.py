@@ -102,6 +102,7 @@ class Evidence:
         origin: real or simulated cases.
         task: single or multi.
         recipe_changed_after_list: the recipe was changed after the discordant cases were seen.
+        rehearsed_other_bits: rehearsed profiles that gave other bits in exact mode.
     """
 
     build: int
@@ -120,6 +121,7 @@ class Evidence:
     origin: Origin
     task: Task
     recipe_changed_after_list: bool | None = False
+    rehearsed_other_bits: tuple[str, ...] = ()
 
 
 def holdout_figures(

@@ -7,16 +7,19 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
-LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "safetensors")
+LIBRARIES = ("torch", "numpy", "numba", "scipy", "scikit-learn", "pandas", "pyarrow", "safetensors")
 # Variables by which kernels, BLAS code paths and thread counts are chosen.
 VARIABLES = (
     "ATEN_CPU_CAPABILITY",
     "CUBLAS_WORKSPACE_CONFIG",
     "CUDA_VISIBLE_DEVICES",
+    "LIFECYCLE_COMPILED",
     "MKL_CBWR",
     "MKL_ENABLE_INSTRUCTIONS",
     "MKL_NUM_THREADS",
     "NPY_DISABLE_CPU_FEATURES",
+    "NUMBA_CPU_NAME",
+    "NUMBA_DISABLE_JIT",
     "OMP_NUM_THREADS",
     "ONEDNN_MAX_CPU_ISA",
     "OPENBLAS_CORETYPE",

@@ -153,7 +153,7 @@ def _of_variables(values: Mapping[str, str]) -> Iterator[str]:
             yield f"{name}={values[name]}: a library may compute with fewer bits; unset it"
     if values.get("LD_PRELOAD"):
         yield f"LD_PRELOAD={values['LD_PRELOAD']}: a library may stand in for another; unset it"
-    if values.get("NUMBA_DISABLE_JIT", "0") != "0":
+    if values.get("NUMBA_DISABLE_JIT", "") not in ("", "0"):
         yield "NUMBA_DISABLE_JIT: kernels run as plain Python, thousands of times slower; unset it"
     threads = values.get("OMP_NUM_THREADS", "")
     cores = len(os.sched_getaffinity(0))

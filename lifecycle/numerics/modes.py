@@ -31,12 +31,18 @@ def numerics_mode(numerics: Numerics) -> Iterator[torch.dtype]:
     threads = torch.get_num_threads()
     strict = torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(threads_of(numerics))
-    torch.use_deterministic_algorithms(numerics.mode == "deterministic")
+    _be_strict(numerics.mode == "deterministic")
     try:
         yield DTYPES[numerics.dtype]
     finally:
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(strict)
+        _be_strict(strict)
+
+
+def _be_strict(wanted: bool) -> None:
+    """Deterministic algorithms or not; asking imports the framework's compiler, over a second."""
+    if torch.are_deterministic_algorithms_enabled() != wanted:
+        torch.use_deterministic_algorithms(wanted)
 
 
 def threads_of(numerics: Numerics) -> int:

@@ -70,15 +70,26 @@ def draw(
         paint: draws into the axes; it must pass data's text through `short` or `visible`.
         panels: axes beside each other, two in a row at most.
     """
-    rows, columns = (panels + 1) // 2, min(panels, 2)
     with _settings():
-        figure = Figure(figsize=(3.75 * columns + (1.5 if columns == 1 else 0), 3.3 * rows),
-                        layout="constrained")  # fmt: skip
-        grid = [figure.add_subplot(rows, columns, i + 1) for i in range(panels)]
-        paint(grid)
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="svg", metadata=_NO_METADATA)
+        _painted(paint, panels).savefig(buffer, format="svg", metadata=_NO_METADATA)
     return _finish(buffer.getvalue(), name, title, desc)
+
+
+def draw_png(paint: Callable[[list[Axes]], None], panels: int = 1) -> bytes:
+    """The same figure as PNG, for places that take no SVG."""
+    with _settings():
+        buffer = io.BytesIO()
+        _painted(paint, panels).savefig(buffer, format="png", dpi=200, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _painted(paint: Callable[[list[Axes]], None], panels: int) -> Figure:
+    rows, columns = (panels + 1) // 2, min(panels, 2)
+    figure = Figure(figsize=(3.75 * columns + (1.5 if columns == 1 else 0), 3.3 * rows),
+                    layout="constrained")  # fmt: skip
+    paint([figure.add_subplot(rows, columns, i + 1) for i in range(panels)])
+    return figure
 
 
 def _finish(data: bytes, name: str, title: str, desc: str) -> str:

@@ -19,6 +19,7 @@ from lifecycle.report.evidence import (
     tau_tables,
 )
 from lifecycle.report.figures import figures, positive_class
+from lifecycle.report.rehearsal import rehearsal_tables
 from lifecycle.report.source import ReportInput, Validation
 from lifecycle.report.text import css_string, finalize, short
 
@@ -77,6 +78,7 @@ def _context(data: ReportInput) -> dict[str, Any]:
         "built": str(data.run.get("built", "")),
         "frozen_tables": frozen_tables(data, calls),
         "build_tables": build_tables(data),
+        "rehearsal_tables": rehearsal_tables(data),
         "policy_then": str(data.run.get("policy", "")),
     } | _compared(data)
 

@@ -54,6 +54,7 @@ class ReportInput:
         validation: of the data.
         environment_changes: `group.key: old -> new` against the build before.
         attempts: counted attempts towards this release; 0 for the version's first network.
+        rehearsals: runs of `lifecycle rehearse` that speak of this build, oldest first.
     """
 
     name: str
@@ -73,6 +74,7 @@ class ReportInput:
     validation: Validation
     environment_changes: Sequence[str]
     attempts: int
+    rehearsals: Sequence[Mapping[str, Any]] = ()
 
     @property
     def build(self) -> str:

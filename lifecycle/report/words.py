@@ -22,9 +22,9 @@ BASES = {
         "the criteria that need none."
     ),
     "identity": (
-        "Identity: the candidate is the released function itself (same weights, preprocessing, "
-        "classes and tau, exact inference). It agrees with that build on every input, by proof; "
-        "this says nothing about accuracy, nor about other builds."
+        "Identity: the candidate is one and the same function as the build before (same weights, "
+        "preprocessing, classes and tau, exact inference). It agrees with that build on every "
+        "input, by proof; this says nothing about accuracy, nor about other builds."
     ),
     "statistical": (
         "Statistical: the builds were compared case by case on the frozen clinical test set, and "

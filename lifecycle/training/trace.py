@@ -47,13 +47,15 @@ class Tracer(Watcher):
         """See `Watcher`."""
         parameters = list(model.parameters())
         self.vectors = [value for value in parameters if value.dim() == 1]
-        self.small = [value for value in parameters if value.numel() <= SMALL]
+        # views: optimisers change parameters in place
+        self.small = [v.detach().reshape(-1) for v in parameters if v.numel() <= SMALL]
         self.weights.append(weights_digest(model))
 
     def after(self, step: Step) -> None:
         """See `Watcher`."""
         gradients = [value.grad for value in self.vectors if value.grad is not None]
-        self.digests += step_digest([step.loss, step.logits, *gradients, *self.small])
+        values = [step.loss.reshape(1), step.logits.reshape(-1), *gradients, *self.small]
+        self.digests += step_digest(values)
 
     def epoch(self, _epoch: Epoch, model: MLP) -> None:
         """An epoch ended (an observer)."""
@@ -72,8 +74,8 @@ class Tracer(Watcher):
 
 
 def step_digest(values: list[Tensor]) -> bytes:
-    """WIDTH bytes of SHA-256 over tensors of one dtype, one after the other, zeros canonical."""
-    flat = torch.cat([value.detach().reshape(-1) for value in values]).add_(0.0)
+    """WIDTH bytes of SHA-256 over vectors of one dtype, one after the other, zeros canonical."""
+    flat = torch.cat(values).add_(0.0)
     return hashlib.sha256(flat.cpu().numpy().data).digest()[:WIDTH]
 
 

@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.cohorts import preprocess
-from lifecycle.domain.classifier import Recipe
+from lifecycle.domain.classifier import Classifier, Recipe
 from lifecycle.domain.cohort import Cohort
 from lifecycle.domain.digests import digest_of, sha256, tensors_digests
 from lifecycle.domain.predictions import Predictions
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier.files import folder_whole, read_json, write_json, write_whole
 from lifecycle.dossier.predictions import write_parquet
+from lifecycle.dossier.traces import TRACE, to_bytes
 from lifecycle.errors import UnusableInputError
 from lifecycle.gate.judge import policy_digest
 from lifecycle.workflows.boundary import say
@@ -118,11 +119,22 @@ def train_build(project: Project) -> None:
     from lifecycle.tracking.runs import build_run
 
     recipe = resolved_recipe(project)
+    tested = _self_test(recipe)
     title = f"{project.name} {project.classifier.version}"
     with build_run(
         project.root, project.name, title, _params(project, recipe), _tags(project), project.running
     ) as run:
-        _train_into(project, recipe, run)
+        _train_into(project, recipe, run, tested)
+
+
+def _self_test(recipe: Recipe) -> dict[str, str]:
+    """What the self-test of exact arithmetic says on this machine; nothing in the other modes."""
+    if recipe.numerics.mode != "exact":
+        return {}
+    from lifecycle.numerics.modes import threads_of
+    from lifecycle.workflows.doctoring import require_exact_arithmetic
+
+    return require_exact_arithmetic(threads_of(recipe.numerics))
 
 
 def _params(project: Project, recipe: Recipe) -> dict[str, object]:
@@ -143,40 +155,63 @@ def _tags(project: Project) -> dict[str, str]:
         "version": project.classifier.version,
         "data.origin": cohort.origin,
         "numerics": project.classifier.recipe.numerics.mode,
+        "model.operations": "framework",  # also in exact mode: see models.build.portable
         "signed": "no",
     }
 
 
-def _train_into(project: Project, recipe: Recipe, run: Any) -> None:
+def _train_into(project: Project, recipe: Recipe, run: Any, tested: dict[str, str]) -> None:
     from lifecycle.models.build import build_model, load_tensors
     from lifecycle.numerics.modes import framework_facts
+    from lifecycle.training.trace import Tracer
     from lifecycle.training.trainer import Epoch, scores, train
 
     classifier = project.classifier
     training, holdout = examples(project, "training"), examples(project, "holdout")
     classes = len(classifier.classes)
     _log_datasets(project, run)
+    tracer = Tracer(training)
     with bar(f"{project.name}: training") as advance:
 
-        def watch(epoch: Epoch) -> None:
+        def watch(epoch: Epoch, _model: object) -> None:
             run.epoch(epoch.epoch, _curve_point(epoch))
             advance(epoch.epoch, recipe.epochs)
 
-        trained = train(classifier.model, recipe, training, holdout, classes, (watch,))
+        trained = train(
+            classifier.model, recipe, training, holdout, classes, (tracer.epoch, watch), tracer
+        )
     model = build_model(classifier.model, recipe, training.x.shape[1], classes)
     load_tensors(model, trained.tensors)
     model.eval()
     held = scores(model, holdout.x, recipe)
-    run.model(model, holdout.x[:2].astype(recipe.numerics.dtype), held[:2])
+    _log_model(run, classifier, recipe, trained.tensors, holdout.x[:2], held[:2])
     facts = {
         # as the version states it, so that a rebuild with the kept epochs has the same content
         "recipe": {**asdict(recipe), "stop": classifier.recipe.stop, "epochs": trained.epochs},
         "weights": tensors_digests(trained.tensors),
-        "framework": framework_facts(),
+        "framework": framework_facts(recipe.numerics) | tested,
         "training": asdict(trained.history[trained.epochs - 1]),
     }
-    _write_build(project, trained.tensors, held, facts, run.run_id)
+    trace = to_bytes(tracer.trace(trained.epochs))
+    _write_build(project, trained.tensors, held, facts, run.run_id, trace)
     _write_curves(project, trained.history)
+
+
+def _log_model(
+    run: Any,
+    classifier: Classifier,
+    recipe: Recipe,
+    tensors: dict[str, NDArray[Any]],
+    x: NDArray[np.float64],
+    held: NDArray[np.float64],
+) -> None:
+    """The network as MLflow can serve it; an exact one with the framework's operations."""
+    from lifecycle.models.build import build_model, load_tensors, portable
+
+    model = build_model(classifier.model, portable(recipe), x.shape[1], len(classifier.classes))
+    load_tensors(model, tensors)
+    model.eval()
+    run.model(model, x.astype(recipe.numerics.dtype), held)
 
 
 def _curve_point(epoch: Any) -> dict[str, float]:
@@ -204,6 +239,7 @@ def _write_build(
     held: NDArray[np.float64],
     facts: dict[str, Any],
     run_id: str,
+    trace: bytes,
 ) -> None:
     from safetensors.numpy import save
 
@@ -212,6 +248,7 @@ def _write_build(
     with folder_whole(project.build) as folder:
         data = save({name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)})
         (folder / WEIGHTS).write_bytes(data)
+        (folder / TRACE).write_bytes(trace)
         write_parquet(folder / kept.HOLDOUT, predictions)
         write_json(folder / FACTS, facts)
         write_json(folder / kept.RUN, run_facts(project, run_id))

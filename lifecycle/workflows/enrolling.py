@@ -17,6 +17,7 @@ from lifecycle.dossier import builds as kept
 from lifecycle.dossier.attempts import record_attempt
 from lifecycle.dossier.files import folder_whole, read_json, write_json, write_whole
 from lifecycle.dossier.predictions import read_parquet, write_parquet
+from lifecycle.dossier.traces import TRACE
 from lifecycle.errors import IntegrityError, UnusableInputError
 from lifecycle.workflows.boundary import say
 from lifecycle.workflows.building import FACTS, WEIGHTS, predictions_of, resolved_recipe
@@ -128,6 +129,7 @@ def _files_to_keep(
     files = {
         kept.FROZEN: (project.predictions / kept.FROZEN).read_bytes(),
         kept.HOLDOUT: (project.build / kept.HOLDOUT).read_bytes(),
+        TRACE: (project.build / TRACE).read_bytes(),
     }
     if kept.first_of(builds, str(content["version"])) is None:
         files[kept.PARTS] = project.parts.read_bytes()

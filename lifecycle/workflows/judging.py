@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from lifecycle.cohorts.expectations import read_result
 from lifecycle.consistency import agree as agreeing
 from lifecycle.consistency.calls import call
 from lifecycle.domain.digests import digest_of
-from lifecycle.domain.predictions import Predictions
+from lifecycle.domain.predictions import Cutoffs, Predictions
 from lifecycle.domain.verdict import Verdict
 from lifecycle.dossier import builds as kept
+from lifecycle.dossier import rehearsals
 from lifecycle.dossier.builds import Build
 from lifecycle.dossier.files import read_record, write_json
-from lifecycle.dossier.pins import read_pins
+from lifecycle.dossier.pins import pin_of, read_pins
 from lifecycle.errors import IntegrityError
 from lifecycle.gate import judge as judging
+from lifecycle.gate.criteria import COMPARED
 from lifecycle.gate.evidence import Basis, Evidence, frozen_figures, holdout_figures
 from lifecycle.workflows.boundary import say
 from lifecycle.workflows.deciding import (
@@ -56,11 +59,13 @@ def evidence_of(project: Project) -> Evidence:
     calls = {name: call(predictions, cutoffs) for name, predictions in aligned.items()}
     candidate = calls.pop(build.name)
     policy, plan = project.classifier.policy, project.classifier.tau
+    rehearsed = rehearsed_profiles(project, build, cutoffs)
+    basis = _basis(agreement, bool(compared["released"]), _identical(build, before, calls))
     return Evidence(
         build=build.number,
-        basis=_basis(agreement, bool(compared["released"])),
+        basis=basis,
         # weights equal to the first build's are no attempt; they are held to the first one's level
-        attempt=0 if agreement is None else max(1, attempt_of(project, build)),
+        attempt=max(1, attempt_of(project, build)) if basis in COMPARED else 0,
         agreement=agreement,
         cutoffs=cutoffs,
         holdout=holdout_figures(kept.holdout_predictions(build), cutoffs, plan.positive),
@@ -70,11 +75,24 @@ def evidence_of(project: Project) -> Evidence:
         policy_newer=_run(build)["policy"] != judging.policy_digest(policy),
         same_fingerprint_other_weights=_arithmetic_fault(build, before),
         numerics_mode=project.classifier.recipe.numerics.mode,
-        rehearsals=0,
+        rehearsals=rehearsed.agree,
+        rehearsed_other_bits=rehearsed.other_bits,
         origin="simulated" if build.content["origin"] == "simulated" else "real",
         task=project.classifier.task,
         recipe_changed_after_list=_list_was_seen(project, build),
     )
+
+
+def rehearsed_profiles(project: Project, build: Build, cutoffs: Cutoffs) -> rehearsals.Counted:
+    """What the rehearsals of a build amount to; those of other weights, recipe or tau do not count.
+
+    Raises:
+        IntegrityError: the record of rehearsals was changed.
+    """
+    pin = pin_of(project.layout.pins, build.version)
+    bound = rehearsals.bound_to(build, "" if pin is None else pin.total, cutoffs)
+    mode = project.classifier.recipe.numerics.mode
+    return rehearsals.count(rehearsals.read_runs(project.layout, build.number), bound, mode)
 
 
 def _read_comparison(project: Project, build: Build) -> dict[str, Any]:
@@ -95,10 +113,42 @@ def _read_comparison(project: Project, build: Build) -> dict[str, Any]:
     return {**entry, "agreement": agreement}
 
 
-def _basis(agreement: agreeing.Agreement | None, released: bool) -> Basis:
+def _basis(agreement: agreeing.Agreement | None, released: bool, identical: bool) -> Basis:
     if agreement is None:
         return "first build"
+    if identical:
+        return "identity"
     return "statistical" if released else "unreleased reference"
+
+
+def _identical(build: Build, before: tuple[Build, ...], faced: Collection[str]) -> bool:
+    """Whether the build computes the same function as every build that it faces, by proof."""
+    others = [other for other in before if other.name in faced]
+    return (
+        _is_exact(build)
+        and bool(others)
+        and all(
+            _function_of(build) == _function_of(other)
+            and build.content["predictions"] == other.content["predictions"]
+            for other in others
+        )
+    )
+
+
+def _is_exact(build: Build) -> bool:
+    return bool(build.content["recipe"]["numerics"]["mode"] == "exact")
+
+
+def _function_of(build: Build) -> dict[str, Any]:
+    """What decides which scores and calls a build gives, in exact arithmetic, for any input."""
+    content = build.content
+    return {
+        "weights": {key: content["weights"][key] for key in ("md5", "sha256")},
+        "features": content["inputs"]["features"],
+        "terms": content["terms"],
+        "numerics": content["recipe"]["numerics"],
+        "arithmetic": content["framework"].get("arithmetic"),
+    }
 
 
 def read_verdict(project: Project, build: Build) -> Verdict:
@@ -132,10 +182,15 @@ def _run(build: Build) -> dict[str, Any]:
 
 
 def _arithmetic_fault(build: Build, before: tuple[Build, ...]) -> bool:
-    """Whether the same machine, data and recipe gave other weights before."""
-    same = ("environment", "inputs", "recipe")
+    """Whether other weights came from what must give the same ones.
+
+    That is the same machine, data and recipe; in exact mode any machine will do.
+    """
+    same = ("inputs", "recipe") if _is_exact(build) else ("environment", "inputs", "recipe")
     return any(
         all(build.content[key] == other.content[key] for key in same)
+        and build.content["framework"].get("arithmetic")
+        == other.content["framework"].get("arithmetic")
         and build.weights != other.weights
         for other in before
     )

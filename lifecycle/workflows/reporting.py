@@ -12,6 +12,7 @@ from lifecycle.consistency import agree as agreeing
 from lifecycle.consistency.tau import curve
 from lifecycle.domain.verdict import Verdict
 from lifecycle.dossier import builds as kept
+from lifecycle.dossier import rehearsals
 from lifecycle.dossier.attempts import read_attempts
 from lifecycle.dossier.builds import Build
 from lifecycle.dossier.files import folder_whole, read_json, read_record
@@ -89,8 +90,17 @@ def gather(project: Project) -> ReportInput:
             tuple(str(warning) for warning in validation.warnings),
         ),
         environment_changes=_changes(build, before),
+        rehearsals=_rehearsals(project, build),
         attempts=sum(a.version == build.version and a.k > 0 for a in read_attempts(project.layout)),
     )
+
+
+def _rehearsals(project: Project, build: Build) -> list[Mapping[str, Any]]:
+    """The rehearsals that speak of this build, at the pin and tau in force."""
+    pin, cutoffs = pinned_cohort(project)[1], read_cutoffs(project)
+    bound = rehearsals.bound_to(build, pin.total, cutoffs)
+    return [run for run in rehearsals.read_runs(project.layout, build.number)
+            if run["bound"] == bound]  # fmt: skip
 
 
 def _run_facts(project: Project, build: Build) -> dict[str, Any]:

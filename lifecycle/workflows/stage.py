@@ -27,7 +27,7 @@ def run_stage(stage: str, workflow: Callable[[Project], None]) -> None:
 
     def work() -> None:
         project = open_project(name)
-        with _alone(project):
+        with alone(project):
             workflow(project)
 
     sys.exit(_noted(stage, name, guarded(work)))
@@ -52,7 +52,12 @@ def die_with_parent() -> None:
 
 
 @contextmanager
-def _alone(project: Project) -> Iterator[None]:
+def alone(project: Project) -> Iterator[None]:
+    """Hold the classifier for oneself, and begin by removing what a killed process left.
+
+    Raises:
+        UnusableInputError: another process holds it.
+    """
     path = project.layout.work / ".stage.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as handle:

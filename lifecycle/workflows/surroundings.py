@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lifecycle.domain.classifier import Classifier, CohortSource
+from lifecycle.dossier import rehearsals
 from lifecycle.dossier.files import read_json, write_json
 from lifecycle.dossier.layout import Layout
 from lifecycle.errors import UnusableInputError
@@ -19,7 +20,7 @@ _CHUNK = 1 << 20
 
 
 def look_around(root: Path | None = None) -> None:
-    """Write the fingerprint and every classifier's source digests; close runs of killed builds."""
+    """Write the fingerprint, digests of sources and rehearsals; close runs of killed builds."""
     place = require_root(root)
     classifiers = load(place)
     write_json(Layout(place, "").environment, fingerprint())
@@ -28,6 +29,8 @@ def look_around(root: Path | None = None) -> None:
     for name, classifier in classifiers.items():
         layout = Layout(place, name)
         write_json(layout.sources, _noted(name, place, classifier, known))
+        # null where nothing was rehearsed: the gate can depend on it either way
+        write_json(place / "work" / "rehearsals" / f"{name}.json", rehearsals.digests(layout))
         _close_orphan(place, layout)
     write_json(remembered, known)
 

@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -71,13 +72,13 @@ def kernel(*, reorder: bool = False, **options: Any) -> Callable[[Function], Fun
     def compiled(function: Function) -> Function:
         if not _AVAILABLE:
             return _missing(function)
-        with _cache() as cached:
+        with _cache() as folder:
             rules = {
                 "error_model": "numpy",
                 "fastmath": _REORDER if reorder else False,
-                "cache": cached,
+                "cache": bool(folder),
             }
-            made: Function = numba.njit(**(options | rules))(function)
+            made: Function = numba.njit(**(options | rules))(_placed(function, folder))
         return made
 
     return compiled
@@ -93,15 +94,40 @@ def _missing(function: Function) -> Function:
     return refuse
 
 
+def _placed(function: Function, folder: str) -> Function:
+    """The function, as if it stood in the cache's folder.
+
+    numba looks a kernel up by the path and time of its source file. The folder is named by the
+    sources' digest already, so every copy of them (a clone, a worktree) can share what is compiled.
+    """
+    if not folder:
+        return function
+    place = Path(folder) / Path(function.__code__.co_filename).name
+    if not place.exists():
+        place.touch()
+    os.utime(place, (0, 0))
+    code = function.__code__.replace(co_filename=str(place))
+    made = FunctionType(
+        code,
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    made.__qualname__, made.__doc__ = function.__qualname__, function.__doc__
+    made.__module__ = function.__module__
+    return made
+
+
 @contextmanager
-def _cache() -> Iterator[bool]:
-    """Have numba cache what is decorated inside in our folder; False where there is none."""
+def _cache() -> Iterator[str]:
+    """Have numba cache what is decorated inside in our folder; "" where there is none."""
     config: Any = numba.config
     before = config.CACHE_DIR
     folder = _cache_folder(before)
     config.CACHE_DIR = folder
     try:
-        yield bool(folder)
+        yield folder
     finally:
         config.CACHE_DIR = before
 
@@ -111,8 +137,9 @@ def _cache_folder(given: str) -> str:
     """A folder for kernels, named by the digest of this room's files, or "" where none can be."""
     room = (path.name.encode() + b"\0" + path.read_bytes() for path in sorted(_ROOM.glob("*.py")))
     digest = hashlib.sha256(b"\0".join(room)).hexdigest()[:16]
-    user = Path(os.path.expanduser("~")) / ".cache" / "lifecycle"  # noqa: PTH111 - never raises
-    for base in [Path(given)] if given else [_ROOM / "__pycache__", user]:
+    home = os.path.expanduser("~")  # noqa: PTH111 - never raises
+    user = Path(os.environ.get("XDG_CACHE_HOME") or f"{home}/.cache") / "lifecycle"
+    for base in [Path(given)] if given else [user, _ROOM / "__pycache__"]:
         try:
             (base / digest).mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=base / digest).close()

@@ -54,7 +54,7 @@ _inline = kernel(nogil=True, forceinline=True)
 def usable(*tensors: Tensor) -> bool:
     """Whether kernels take these tensors: compiled kernels are on, and all are doubles on a CPU."""
     return engine.compiled() and all(
-        [tensor.is_cpu and tensor.dtype is torch.float64 for tensor in tensors]
+        tensor.is_cpu and tensor.dtype is torch.float64 for tensor in tensors
     )
 
 

@@ -218,8 +218,10 @@ def write_known(path: Path = KNOWN) -> int:
         IntegrityError: the ways do not agree with each other here.
     """
     names = parts.checks()
+    found: dict[str, str] = {}
     with _threads(1):
-        found = {name: value for name, _, value in _computed(names)}
+        for name, _, value in _computed(names):
+            found.setdefault(name, value)
     self_test(None, names, found).require()
     kept = known_digests(path) if path.exists() and _version(path) == ARITHMETIC else {}
     changed = [name for name, value in kept.items() if found.get(name, "") != value]

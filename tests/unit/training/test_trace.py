@@ -19,6 +19,7 @@ from lifecycle.dossier.traces import (
 )
 from lifecycle.errors import IntegrityError
 from lifecycle.models.build import build_model, tensors_of
+from lifecycle.numerics.exact.wide import WIDE
 from lifecycle.training import trace as traces
 from lifecycle.training.trace import Tracer, moments, state_digest, state_tensors, weights_digest
 from lifecycle.training.trainer import Epoch, Examples, Step, Watcher, train
@@ -61,7 +62,7 @@ def test_the_trace_changes_nothing_and_repeats(mode: str) -> None:
 
 def test_a_fused_optimiser_leaves_the_same_trace() -> None:
     recipe = replace(RECIPE, numerics=Numerics("exact", threads=1), epochs=2)
-    data = _examples(n=20, p=3000)  # wide enough for the sweep
+    data = _examples(n=20, p=WIDE // PLAN.hidden[0])
     fused = _traced(recipe, data)
     assert to_bytes(fused) == to_bytes(_traced(recipe, data, fused=False))
 

@@ -48,6 +48,7 @@ def child(environment: dict[str, str]) -> tuple[str, str]:
     return exact, native
 
 
+@pytest.mark.timeout(900)  # nine processes, on a machine that may be busy
 def test_one_digest_under_nine_environments(
     record_property: Callable[[str, object], None],
 ) -> None:
@@ -60,6 +61,7 @@ def test_one_digest_under_nine_environments(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # everything is compiled anew
 @pytest.mark.skipif(not compiled(), reason="compiled kernels are off")
 @pytest.mark.parametrize("cpu", ["generic", "haswell"])
 def test_one_digest_with_kernels_compiled_for_another_processor(cpu: str, tmp_path: Path) -> None:

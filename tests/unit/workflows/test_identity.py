@@ -1,0 +1,94 @@
+"""When a build is one and the same function as an earlier one, and when its bits accuse."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lifecycle.dossier.builds import Build
+from lifecycle.workflows.judging import _arithmetic_fault, _identical
+
+CONTENT: dict[str, Any] = {
+    "terms": {"tau": {"positive": "a"}, "classes": ["a", "b"]},
+    "environment": {"machine": {"cpu": "one"}},
+    "framework": {"arithmetic": "lifecycle/arithmetic/1"},
+    "inputs": {"features": "f", "parts": "p"},
+    "recipe": {"numerics": {"mode": "exact", "slices": 1}, "epochs": 3},
+    "weights": {"md5": "m", "sha256": "s", "file": "x"},
+    "predictions": {"frozen": "q", "holdout": "h"},
+}
+
+
+def _build(number: int, change: Callable[[dict[str, Any]], object] = lambda c: None) -> Build:
+    content = copy.deepcopy(CONTENT)
+    change(content)
+    return Build(number, content, {}, str(number), Path())
+
+
+def _elsewhere(content: dict[str, Any]) -> None:
+    content["environment"]["machine"]["cpu"] = "two"
+    content["weights"]["file"] = "y"
+
+
+def test_equal_weights_on_another_machine_are_the_same_function() -> None:
+    assert _identical(_build(2, _elsewhere), (_build(1),), ["b1"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: c["weights"].update(sha256="t"),
+        lambda c: c["weights"].update(md5="t"),
+        lambda c: c["inputs"].update(features="g"),
+        lambda c: c["terms"]["tau"].update(positive="b"),
+        lambda c: c["framework"].update(arithmetic="lifecycle/arithmetic/2"),
+        lambda c: c["recipe"]["numerics"].update(slices=2),
+        lambda c: c["recipe"]["numerics"].update(mode="deterministic"),
+        lambda c: c["predictions"].update(frozen="r"),
+    ],
+)
+def test_whatever_could_change_a_score_is_no_identity(
+    change: Callable[[dict[str, Any]], object],
+) -> None:
+    assert not _identical(_build(2, change), (_build(1),), ["b1"])
+    assert not _identical(_build(2), (_build(1, change),), ["b1"])
+
+
+def test_identity_is_with_every_build_that_is_faced() -> None:
+    other = _build(2, lambda c: c["weights"].update(sha256="t"))
+    assert _identical(_build(3), (_build(1), other), ["b1"])
+    assert not _identical(_build(3), (_build(1), other), ["b1", "b2"])
+    assert not _identical(_build(3), (_build(1), other), [])
+    inexact = _build(1, lambda c: c["recipe"]["numerics"].update(mode="deterministic"))
+    twin = _build(2, lambda c: c["recipe"]["numerics"].update(mode="deterministic"))
+    assert not _identical(twin, (inexact,), ["b1"])
+
+
+def test_other_weights_accuse_the_machine_only_where_they_were_promised() -> None:
+    def other(content: dict[str, Any]) -> None:
+        _elsewhere(content)
+        content["weights"]["sha256"] = "t"
+
+    assert _arithmetic_fault(_build(2, other), (_build(1),))
+    assert not _arithmetic_fault(_build(2, _elsewhere), (_build(1),))
+    for key, value in (("inputs", {"features": "g"}), ("recipe", {"numerics": {"mode": "exact"}})):
+        changed = _build(1, lambda c, key=key, value=value: c.update({key: value}))
+        assert not _arithmetic_fault(_build(2, other), (changed,))
+
+    def newer(content: dict[str, Any]) -> None:
+        content["framework"]["arithmetic"] = "lifecycle/arithmetic/2"
+
+    assert not _arithmetic_fault(_build(2, other), (_build(1, newer),))
+
+    def native(content: dict[str, Any]) -> None:
+        content["recipe"]["numerics"]["mode"] = "deterministic"
+
+    def native_elsewhere(content: dict[str, Any]) -> None:
+        native(content)
+        other(content)
+
+    assert not _arithmetic_fault(_build(2, native_elsewhere), (_build(1, native),))
