@@ -232,7 +232,7 @@ def dropout_factor(x: Tensor, rate: float, key: DropoutKey) -> Tensor:
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """(n, t, heads c) -> (n, heads, t, c)."""
-    return x.reshape(*x.shape[:2], heads, -1).transpose(1, 2)
+    return x.reshape(*x.shape[:2], heads, x.shape[2] // heads).transpose(1, 2)
 
 
 def join_heads(x: Tensor) -> Tensor:

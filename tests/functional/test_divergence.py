@@ -280,11 +280,11 @@ def test_a_killed_command_leaves_nothing(pairs: Path) -> None:
     command = ["lifecycle", "divergence", "exact", "b1", "b2"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, cwd=pairs, env=env, **quiet) as running:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not list(work.glob(".divergence.*/*/b1.json")) and time.monotonic() < deadline:
             time.sleep(0.05)
         running.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while list(work.glob(".divergence.*")) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not list(work.glob(".divergence.*"))

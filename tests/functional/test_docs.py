@@ -410,7 +410,14 @@ def test_what_is_to_come_is_said() -> None:
     names = set(re.findall(r"`([a-z]+)`", coming))
     assert names and names.isdisjoint({name.split()[1] for name in _cli() if " " in name})
     readme = _text("README.md").split("## What is not there yet")[1]
-    assert all(word in readme for word in ("Exact arithmetic", "ECG", "Signed release"))
+    assert all(word in readme for word in ("ECG", "Signed release"))
+
+
+def test_the_specification_is_of_the_arithmetic_in_force() -> None:
+    from lifecycle.numerics.exact.rounding import ARITHMETIC
+
+    said = _text("docs/reference/arithmetic.md").split("## Slices")[0]
+    assert f"**`{ARITHMETIC}`**" in said
 
 
 def test_the_changelog_has_this_version() -> None:

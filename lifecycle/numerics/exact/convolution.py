@@ -147,7 +147,8 @@ class Sheet:
     @property
     def inner(self) -> Tensor:
         """The padded samples, (n, each * stride, c)."""
-        return self.values[: self.samples * self.step].view(self.samples, -1, self.channels)
+        shape = (self.samples, self.each * self.window.stride, self.channels)
+        return self.values[: self.samples * self.step].view(shape)
 
     @property
     def rows(self) -> int:
@@ -198,8 +199,8 @@ class Pool(threading.local):
 
     def result(self, like: Tensor, sheet: Sheet, width: int) -> tuple[Tensor, list[Tensor]]:
         """A place for products, (rows, width), and its rows for each view of the sheet."""
-        phases = len(sheet.views)
-        key = ("result", sheet.rows, width, phases)
+        apart = sheet.window.dilation > 1  # such views take the whole result, tap by tap
+        key = ("result", sheet.rows, width, len(sheet.views), apart)
         found: tuple[Tensor, list[Tensor]] | None = self.kept.get(key)
         if found is None:
             out = like.new_empty(sheet.rows, width)
@@ -209,8 +210,8 @@ class Pool(threading.local):
 
     def keep(self, key: Any, value: Any, tensor: Tensor) -> None:
         """Keep a value for a key, if its tensor is small; the oldest goes first."""
-        if tensor.numel() > self.LARGEST:
-            return
+        if tensor.numel() > self.LARGEST or tensor.is_inference():
+            return  # what inference mode makes cannot be written to outside of it
         if len(self.kept) >= self.COUNT:
             self.kept.pop(next(iter(self.kept)))
         self.kept[key] = value
@@ -247,7 +248,7 @@ def correlate(sheet: Sheet, matrix: Tensor) -> Tensor:
     """Windows times matrix (k c, o): (n, each, o); exact, so the order of products is free."""
     out = matrix.new_empty(sheet.rows, matrix.shape[1])
     _correlate(sheet, matrix, out, [out[at] for _, at, _ in sheet.views])
-    return out.view(sheet.samples, sheet.each, -1)
+    return out.view(sheet.samples, sheet.each, matrix.shape[1])
 
 
 def _correlate(sheet: Sheet, matrix: Tensor, out: Tensor, places: list[Tensor]) -> None:
@@ -351,7 +352,7 @@ def swept_output(x: Tensor, weight: Tensor, bias: Tensor | None, window: Window)
     bits = product_bits(length)
     n, time, c = x.shape
     sheet = POOL.sheet("input", x, (n, time, c), window)
-    source, place = kernels.array(x).reshape(n, -1), sheet.values.numpy()
+    source, place = kernels.array(x).reshape(n, time * c), sheet.values.numpy()
     low = kernels.round_rows(source, bits, place, sheet.step, sheet.offset)
     matrix, high = swept_matrix(weight, bits, COLUMNS)
     require_ends(low, high, length, bits, ("input", "weight"))

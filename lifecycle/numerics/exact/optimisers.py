@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lifecycle.numerics.exact import elementary, sweep
+from lifecycle.numerics.exact import elementary, kernels, sweep
 from lifecycle.numerics.exact.engine import compiled
 
 BETA1, BETA2 = 0.9, 0.999
@@ -133,6 +133,9 @@ class Adam(ExactOptimiser):
 
     def update(self, parameter: Tensor, gradient: Tensor, state: tuple[Tensor, ...]) -> None:
         """w = w - (lr / (1 - b1^t) m) / (sqrt(v / (1 - b2^t)) + eps)."""
+        rates = (self.l2, self.lr / (1.0 - self.power1), 1.0 - self.power2, EPSILON)
+        if kernels.adam_of(parameter, gradient, state, rates, (BETA1, BETA2)):
+            return
         m, v = state
         gradient = self.with_l2(parameter, gradient)
         m.mul_(BETA1).add_(gradient * (1.0 - BETA1))

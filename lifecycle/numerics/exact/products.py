@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lifecycle.errors import UnusableInputError
+from lifecycle.numerics.exact import kernels
 from lifecycle.numerics.exact.engine import compiled
 from lifecycle.numerics.exact.rounding import (
     MANTISSA,
@@ -91,6 +92,8 @@ def require_ends(left: Ends, right: Ends, length: int, bits: int, names: tuple[s
 
 def _ends(x: Tensor, e: Tensor) -> Ends:
     """The least exponent of a vector that is not all zero (0 where all are), and the greatest."""
+    if not e.numel():
+        return 0, 0
     low, high = (int(value) for value in torch.aminmax(e))
     if low == MIN_EXPONENT:
         kept = e[(x != 0).to(torch.int64).sum_to_size(e.shape) > 0]
@@ -119,7 +122,7 @@ def total(
         result, high = _compact_total(x, dims[0] % 2, bits)
     else:
         e = exponent(x, dims)
-        high = int(e.max())
+        high = int(e.max()) if e.numel() else 0
         result = to_slice(x, e, bits).sum(dim=dims, keepdim=True) + 0.0
     require_exponent(high, name)
     if high + ceil_log2(count) > _LARGEST:
@@ -134,22 +137,18 @@ def _compact(x: Tensor) -> bool:
 
 def _compact_product(a: Tensor, b: Tensor, bits: int, names: tuple[str, str]) -> Tensor:
     """`matmul` with one slice, by kernels."""
-    from lifecycle.numerics.exact.product_kernels import round_rows
-
-    operands, ends = [], []
-    for x in (a, b.t()):
-        source = x.detach().numpy()
-        out = np.empty(source.shape)
-        ends.append(round_rows(source, bits, out))
-        operands.append(out)
-    require_ends(ends[0], ends[1], a.shape[1], bits, names)
-    return torch.from_numpy(operands[0] @ operands[1].T) + 0.0
+    left, low = kernels.rounded(a, bits)
+    right, high = kernels.rounded(b.mT, bits)
+    require_ends(low, high, a.shape[-1], bits, names)
+    return torch.matmul(left, right.mT).add_(0.0)
 
 
 def _compact_total(x: Tensor, dim: int, bits: int) -> tuple[Tensor, int]:
     """Sums of rows (dim 1) or columns (dim 0), kept as a dimension, and the greatest exponent."""
-    from lifecycle.numerics.exact.product_kernels import total_columns, total_rows
-
     out = np.empty(x.shape[1 - dim])
-    high = (total_rows if dim == 1 else total_columns)(x.detach().numpy(), bits, out)
+    source = kernels.array(x)
+    if dim == 1:
+        high = kernels.sum_rows(source, bits, out)
+    else:
+        high = kernels.sum_columns(source.reshape(-1), bits, out)
     return torch.from_numpy(out).unsqueeze(dim), int(high)

@@ -100,6 +100,24 @@ def test_kept_sheets_carry_nothing_over() -> None:
     assert again == [*fresh, *reversed(fresh)]
 
 
+def test_kept_places_of_dilated_and_other_windows_are_not_mixed_up() -> None:
+    x, w = draw(1, 2, 30, 4), draw(2, 4, 4, 3)
+    convolution.POOL.kept.clear()
+    alone = ExactOps(1).conv1d(x, w, None, padding=2)
+    convolution.POOL.kept.clear()
+    apart = ExactOps(1).conv1d(x, w, None, padding=2, dilation=2)
+    assert torch.equal(ExactOps(1).conv1d(x, w, None, padding=2), alone)
+    assert torch.equal(ExactOps(1).conv1d(x, w, None, padding=2, dilation=2), apart)
+
+
+def test_inference_mode_leaves_nothing_behind() -> None:
+    x, w = draw(1, 2, 30, 4), draw(2, 4, 4, 3)
+    convolution.POOL.kept.clear()
+    with torch.inference_mode():
+        inside = ExactOps(1).conv1d(x, w, None).numpy().tobytes()
+    assert ExactOps(1).conv1d(x, w, None).numpy().tobytes() == inside
+
+
 def test_few_and_small_tensors_are_kept() -> None:
     convolution.POOL.kept.clear()
     for time in range(20, 120):

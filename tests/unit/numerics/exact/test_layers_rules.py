@@ -193,3 +193,13 @@ def test_windows_of_the_sheet_are_the_windows_of_the_input() -> None:
         padded = torch.nn.functional.pad(x, (0, 0, window.padding, window.padding))
         taps = [padded[:, window.at(tap, windows.shape[1])] for tap in range(window.kernel)]
         assert torch.equal(windows, torch.cat(taps, dim=2))
+
+
+@pytest.mark.usefixtures("both")
+def test_no_cases_have_no_scores() -> None:
+    model = networks.EcgNetwork(ExactOps(), width=8)
+    x, _ = networks.examples(n=2, time=120)
+    model(x)
+    model.eval()
+    with torch.no_grad():
+        assert model(x[:0]).shape == (0, networks.CLASSES)

@@ -226,6 +226,15 @@ def test_an_empty_sum_is_refused() -> None:
 
 
 @pytest.mark.parametrize("slices", SLICES)
+def test_no_rows_give_no_rows(slices: int) -> None:
+    none = torch.empty(0, 3, dtype=torch.float64)
+    assert matmul(none, full(1.0, 3, 2), slices).shape == (0, 2)
+    assert matmul(full(1.0, 2, 3), none.t(), slices).shape == (2, 0)
+    assert total(none, (1,)).shape == (0,)
+    assert total(none.view(0, 1, 3), (1, 2)).shape == (0,)
+
+
+@pytest.mark.parametrize("slices", SLICES)
 def test_the_operands_are_left_as_they_were(slices: int) -> None:
     a, b = draw(12, 6, 9), draw(13, 9, 4)
     kept = a.clone(), b.clone()

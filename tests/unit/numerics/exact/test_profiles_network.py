@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -49,14 +48,12 @@ def child(environment: dict[str, str]) -> tuple[str, str]:
 
 
 @pytest.mark.timeout(900)  # nine processes, on a machine that may be busy
-def test_one_digest_under_nine_environments(
-    record_property: Callable[[str, object], None],
-) -> None:
+def test_one_digest_under_nine_environments() -> None:
     here = networks.trained("exact")  # also compiles, once for all
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(child, [PLAIN, *ENVIRONMENTS]))
     assert len(found) == 9
-    record_property("native digests", len({native for _, native in found}))
+    sys.stdout.write(f"native: {len({native for _, native in found})} digests of {len(found)}\n")
     assert {exact for exact, _ in found} == {here}
 
 
