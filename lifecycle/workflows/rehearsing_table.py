@@ -10,7 +10,7 @@ from typing import Any
 
 from lifecycle.dossier.rehearsals import agrees
 
-_NARROWEST = 100
+_NARROWEST = 160  # columns: a narrower terminal breaks lines, but no figure or verdict is cut
 _HEAD = ("profile", "kernels, BLAS", "weights", "scores", "first\nunlike", "sine",
          "score\ndiff.", "discordant", "conv.", "argmax", "any\nepoch", "")  # fmt: skip
 

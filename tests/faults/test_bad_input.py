@@ -191,7 +191,7 @@ WALK = [
     Bad("unknown key", _param("recipe", "speed", value=1), DATA, 10, ("c.recipe.speed",)),
     Bad("wrong type", _param("recipe", "lr", value="x"), DATA, 10, ("c.recipe.lr",)),
     Bad("tau of a stranger", _param("tau", "positive", value="z"), DATA, 10, ("tau.positive",)),
-    Bad("mode exact", _param("recipe", "numerics", value={"mode": "exact"}), DATA, 10, ("mode",)),
+    Bad("unknown mode", _param("recipe", "numerics", value={"mode": "best"}), DATA, 10, ("mode",)),
     Bad("no params", lambda g: (g / "params.yaml").unlink(), DATA, 10, ("params.yaml",)),
     Bad("nobody", lambda g: None, (["data", "import", "d"],), 2, ("'d'",)),
     Bad("no command", lambda g: None, (["fly"],), 2, ("fly",)),

@@ -23,14 +23,6 @@ _TOP = 960  # see rounding.MAX_EXPONENT: beyond it the caller stops
 
 
 @kernel(nogil=True)
-def top_of(w: Bits, top: int) -> int:
-    """The greatest magnitude, as a bit pattern (NaN is greater than every number)."""
-    for i in range(len(w)):
-        top = max(top, w[i] & SIGN)
-    return top
-
-
-@kernel(nogil=True)
 def to_slice(w: Array, shift: float, out: Array) -> None:
     """Whole multiples of a quantum (`rounding.to_slice`)."""
     for i in range(len(w)):

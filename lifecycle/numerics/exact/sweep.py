@@ -6,11 +6,11 @@ import numpy as np
 
 from lifecycle.numerics.exact.compiled import kernel
 from lifecycle.numerics.exact.product_kernels import (
+    SIGN,
     Array,
     Bits,
     shift_of,
     to_slice,
-    top_of,
 )
 
 TILE = 1024  # columns at a time: a tile of every operand stays in the first-level cache
@@ -92,8 +92,12 @@ def _gradient(d: Array, e: Array, inputs: Array, low: int, g: Array, f: Array) -
 
 
 @kernel(nogil=True)
-def adamax(w: Array, m: Array, u: Array, g: Array, rule: Array) -> None:
-    """L2 and Adamax in a tile, one operation after the other as in `optimisers.Adamax`."""
+def adamax(w: Array, m: Array, u: Array, g: Array, rule: Array, top: int) -> int:
+    """L2 and Adamax in a tile, one operation after the other as in `optimisers.Adamax`.
+
+    Returns:
+        The greatest magnitude of a new weight and `top`, as a bit pattern.
+    """
     l2, beta1, rest1, beta2, epsilon, rate = rule[0], rule[1], rule[2], rule[3], rule[4], rule[5]
     for i in range(len(w)):
         old = w[i]
@@ -103,7 +107,10 @@ def adamax(w: Array, m: Array, u: Array, g: Array, rule: Array) -> None:
         norm = faded if faded > size else size
         m[i] = first
         u[i] = norm
-        w[i] = old - (first * rate) / norm
+        new = old - (first * rate) / norm
+        w[i] = new
+        top = max(top, np.float64(new).view(np.int64) & SIGN)
+    return top
 
 
 @kernel(nogil=True)
@@ -167,9 +174,10 @@ def sweep_rows(
                 one, two = g[: high - low], f[: high - low]
                 _gradient(delta[j], delta[j + 1], inputs, low, one, two)
                 for row, part in ((j, one), (j + 1, two)):
-                    w = weight[row, low:high]
-                    adamax(w, m[row, low:high], u[row, low:high], part, rule)
-                    tops[row - start] = top_of(w.view(np.int64), tops[row - start])
+                    tops[row - start] = adamax(
+                        weight[row, low:high], m[row, low:high], u[row, low:high], part, rule,
+                        tops[row - start],
+                    )  # fmt: skip
         for r in range(rows):
             exponents[start + r], shifts[r] = shift_of(tops[r], bits, place)
         product[start : start + rows] = 0.0
