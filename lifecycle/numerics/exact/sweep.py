@@ -109,7 +109,7 @@ def adamax(w: Array, m: Array, u: Array, g: Array, rule: Array, top: int) -> int
         u[i] = norm
         new = old - (first * rate) / norm
         w[i] = new
-        top = max(top, np.float64(new).view(np.int64) & SIGN)
+        top = max(top, int(np.float64(new).view(np.int64) & SIGN))
     return top
 
 
