@@ -127,6 +127,8 @@ def _terminate_as_exception() -> Iterator[None]:
     """SIGTERM ends the block like an interrupt, so that the run is closed as FAILED."""
 
     def stop(number: int, frame: FrameType | None) -> None:
+        # once is enough: a second signal would interrupt the closing of the run
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, stop)
