@@ -22,6 +22,7 @@ from lifecycle.domain.classifier import ModelPlan, Numerics, Recipe
 from lifecycle.models.build import build_model
 from lifecycle.numerics.modes import numerics_mode
 from lifecycle.training.optimising import optimiser_for
+from lifecycle.training.trainer import cases
 
 CLASSES = 7
 
@@ -50,10 +51,10 @@ class Side:
             return (time.perf_counter() - start) / steps
 
     def _step(self) -> None:
-        current = self.upcoming if self.upcoming is not None else self.x[self._rows()]
+        current = self.upcoming if self.upcoming is not None else cases(self.x, self._rows())
         target = self.y[self._rows()]
         self.at += self.k
-        self.upcoming = self.x[self._rows()]
+        self.upcoming = cases(self.x, self._rows())
         self.optimiser.zero_grad()
         loss = self.model.ops.cross_entropy(self.model(current), target)
         loss.backward()

@@ -205,9 +205,9 @@ def _steps(
     order = torch.from_numpy(permutation(recipe.seed, number, len(y)))
     batches = torch.split(order, recipe.minibatch)
     losses = []
-    upcoming: Tensor | None = x[batches[0]]
+    upcoming: Tensor | None = cases(x, batches[0])
     for step, batch in enumerate(batches, start=1):
-        current, upcoming = upcoming, x[batches[step]] if step < len(batches) else None
+        current, upcoming = upcoming, cases(x, batches[step]) if step < len(batches) else None
         watcher.before(number, step)
         try:
             loss, logits = _step(model, optimiser, current, y[batch], upcoming)
@@ -216,6 +216,15 @@ def _steps(
         watcher.after(Step(number, step, loss, logits))
         losses.append(float(loss))
     return losses
+
+
+def cases(x: Tensor, rows: Tensor) -> Tensor:
+    """The cases (k, in) of a minibatch.
+
+    By numpy: torch shares such a copy out among its threads, which then spin for a while and keep
+    the sweep over the first layer from a core (2 of 13 ms of a step at the paper's size).
+    """
+    return torch.from_numpy(x.numpy().take(rows.numpy(), axis=0))
 
 
 def _step(

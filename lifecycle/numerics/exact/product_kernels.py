@@ -29,12 +29,18 @@ def to_slice(w: Array, shift: float, out: Array) -> None:
         out[i] = (w[i] + shift) - shift
 
 
-@kernel(nogil=True)
+@kernel(nogil=True, forceinline=True)
+def shift_at(exponent: int, bits: int, place: Array) -> float:
+    """The constant that rounds to `bits` below an exponent."""
+    place.view(np.int64)[0] = (min(exponent, _TOP) + (_FIELD - bits) + _BIAS) << _FIELD
+    return 0.0 if bits > MAX_BITS else place[0] * 1.5
+
+
+@kernel(nogil=True, forceinline=True)
 def shift_of(top: int, bits: int, place: Array) -> tuple[int, float]:
     """Exponent of a magnitude given as a bit pattern, and the constant that rounds to `bits`."""
     exponent = (top >> _FIELD) - (_BIAS - 1)
-    place.view(np.int64)[0] = (min(exponent, _TOP) + (_FIELD - bits) + _BIAS) << _FIELD
-    return exponent, 0.0 if bits > MAX_BITS else place[0] * 1.5
+    return exponent, shift_at(exponent, bits, place)
 
 
 @kernel(nogil=True)

@@ -9,12 +9,12 @@ from lifecycle.numerics.exact.product_kernels import (
     SIGN,
     Array,
     Bits,
+    shift_at,
     shift_of,
     to_slice,
 )
 
-TILE = 1024  # columns at a time: a tile of every operand stays in the first-level cache
-GROUP = 4  # rows that share the tiles of the input
+TILE = 512  # columns at a time: a tile of every operand stays in the first-level cache
 
 
 @kernel(reorder=True, nogil=True)
@@ -132,6 +132,20 @@ def _forward(inputs: Array, low: int, h: Array, f: Array, out: Array) -> None:
 
 
 @kernel(nogil=True)
+def _product(
+    weight: Array, j: int, shifts: Array, upcoming: Array, g: Array, f: Array, product: Array
+) -> None:
+    """The products of rows j and j + 1, rounded by the shifts, with every next input."""
+    product[j : j + 2] = 0.0
+    columns = weight.shape[1]
+    for low in range(0, columns, TILE):
+        high = min(low + TILE, columns)
+        to_slice(weight[j, low:high], shifts[0], g[: high - low])
+        to_slice(weight[j + 1, low:high], shifts[1], f[: high - low])
+        _forward(upcoming, low, g[: high - low], f[: high - low], product[j : j + 2])
+
+
+@kernel(nogil=True)
 def sweep_rows(
     weight: Array,
     moments: tuple[Array, Array],
@@ -145,7 +159,11 @@ def sweep_rows(
     product: Array,
     exponents: Bits,
 ) -> None:
-    """Update rows [first, last) and multiply them with the next inputs, in groups of rows.
+    """Update rows [first, last) and multiply them with the next inputs, two rows at a time.
+
+    A row is rounded by its largest magnitude after the update, which is known at the row's end
+    only. Its exponent rarely changes in a step, so the product goes along with the update by the
+    exponent of the step before, and is made anew for rows of which that was another.
 
     Args:
         weight: (out, in), changed in place.
@@ -158,36 +176,30 @@ def sweep_rows(
         first: even number of the first row.
         last: even number after the last row.
         product: (out, n), written: weight times upcoming.
-        exponents: (out,), written: exponent of each row's largest magnitude after the update.
+        exponents: (out,), exponent of each row's largest magnitude: that of the step before (or
+            any other: a guess), written anew.
     """
-    g, f, place = np.empty(TILE), np.empty(TILE), np.empty(1)
-    tops, shifts = np.zeros(GROUP, np.int64), np.zeros(GROUP)
+    g, f, place, shifts = np.empty(TILE), np.empty(TILE), np.empty(1), np.empty(2)
     m, u = moments
     columns = weight.shape[1]
-    for start in range(first, last, GROUP):
-        rows = min(GROUP, last - start)
-        tops[:] = 0
+    for j in range(first, last, 2):
+        tops = np.zeros(2, np.int64)
+        for r in range(2):
+            shifts[r] = shift_at(exponents[j + r], bits, place)
+        product[j : j + 2] = 0.0
         for low in range(0, columns, TILE):
             high = min(low + TILE, columns)
-            for r in range(0, rows, 2):
-                j = start + r
-                one, two = g[: high - low], f[: high - low]
-                _gradient(delta[j], delta[j + 1], inputs, low, one, two)
-                for row, part in ((j, one), (j + 1, two)):
-                    tops[row - start] = adamax(
-                        weight[row, low:high], m[row, low:high], u[row, low:high], part, rule,
-                        tops[row - start],
-                    )  # fmt: skip
-        for r in range(rows):
-            exponents[start + r], shifts[r] = shift_of(tops[r], bits, place)
-        product[start : start + rows] = 0.0
-        if len(upcoming) == 0:
-            continue
-        for low in range(0, columns, TILE):
-            high = min(low + TILE, columns)
-            for r in range(0, rows, 2):
-                j = start + r
-                one, two = g[: high - low], f[: high - low]
-                to_slice(weight[j, low:high], shifts[r], one)
-                to_slice(weight[j + 1, low:high], shifts[r + 1], two)
-                _forward(upcoming, low, one, two, product[j : j + 2])
+            one, two = g[: high - low], f[: high - low]
+            _gradient(delta[j], delta[j + 1], inputs, low, one, two)
+            for r, part in ((0, one), (1, two)):
+                row = weight[j + r, low:high]
+                tops[r] = adamax(row, m[j + r, low:high], u[j + r, low:high], part, rule, tops[r])
+                to_slice(row, shifts[r], part)
+            _forward(upcoming, low, one, two, product[j : j + 2])
+        known = True
+        for r in range(2):
+            exponent, shifts[r] = shift_of(tops[r], bits, place)
+            known = known and exponent == exponents[j + r]
+            exponents[j + r] = exponent
+        if not known:
+            _product(weight, j, shifts, upcoming, g, f, product)

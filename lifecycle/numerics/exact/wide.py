@@ -1,9 +1,9 @@
 """A wide first layer in one sweep: gradient, L2, Adamax, rounding and the next product.
 
 The weights and two moments of 51,000 x 128 doubles are 157 MB; a step that reads and writes them
-once costs what memory costs. Rows are updated and their largest magnitude found in a first pass,
-then rounded and multiplied with the next inputs while they are still in the cache. Bits are those
-of `layers.Linear` and `optimisers.Adamax`, whatever the number of threads.
+once costs what memory costs. A tile of a row is updated, rounded and multiplied with the next
+inputs while it is in the cache. Bits are those of `layers.Linear` and `optimisers.Adamax`, whatever
+the number of threads.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ class WideLayer:
     def __init__(self, weight: Tensor) -> None:
         self.weight = weight
         self.bits = product_bits(weight.shape[1])
+        self._exponents = np.zeros(len(weight), np.int64)  # of rows, after the last sweep
         self._pending: tuple[Tensor, Tensor, str] | None = None
         self._ahead: tuple[Tensor, Tensor, Ends, Ends] | None = None
 
@@ -86,6 +87,7 @@ class WideLayer:
             [delta, inputs, following],
             rule,
             self.bits,
+            self._exponents,
         )
         if upcoming is not None:
             result = torch.from_numpy(product).t().contiguous() + 0.0
@@ -119,6 +121,7 @@ def _sweep(
     operands: list[NDArray[np.float64]],
     rule: NDArray[np.float64],
     bits: int,
+    exponents: NDArray[np.int64],
 ) -> tuple[NDArray[np.float64], Ends]:
     """The sweep in chunks of rows, shared out among threads; chunks do not touch each other."""
     from lifecycle.numerics.exact import sweep
@@ -126,11 +129,8 @@ def _sweep(
     weight, m, u = own
     outputs = len(weight)
     product = np.empty((outputs, len(operands[2])))
-    exponents = np.empty(outputs, np.int64)
-
     threads = torch.get_num_threads()
-    height = -(-max(_PART // weight.shape[1], outputs // (4 * threads)) // sweep.GROUP)
-    height *= sweep.GROUP
+    height = 2 * -(-max(_PART // weight.shape[1], outputs // (4 * threads)) // 2)
 
     def part(first: int) -> None:
         last = min(first + height, outputs)
