@@ -43,9 +43,9 @@ def figures(project: Project, numerics: Numerics, seed: int) -> Row:
     load_tensors(model, trained.tensors)
     cohort, _ = pinned_cohort(project)
     x = preprocess.apply(preprocess.read(project.prepared), cohort)
-    frozen = predictions_of(project, cohort, scores(model, x, recipe))
+    frozen = predictions_of(project, cohort, scores(model, x, recipe, "single"))
     held = predictions_of(
-        project, read_input(project, "holdout")[1], scores(model, holdout.x, recipe)
+        project, read_input(project, "holdout")[1], scores(model, holdout.x, recipe, "single")
     )
     cutoffs = choose(held, replace(classifier.tau, refuse_below=0.0))
     reported = (call(frozen, cutoffs).state != 0).any(axis=1).mean()

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
+from lifecycle.cohorts.ecg.suites import checks_of_signals
+from lifecycle.cohorts.ecg.summaries import summarise_signals
 from lifecycle.cohorts.suites import (
-    SUITES,
     Check,
     Outcome,
     Severity,
@@ -26,6 +27,7 @@ from lifecycle.cohorts.suites import (
     Thresholds,
     checks_of,
     run,
+    suites_of,
 )
 from lifecycle.cohorts.summaries import summarise
 from lifecycle.domain.classifier import Part, Task
@@ -82,7 +84,7 @@ def validate(
     parts: Mapping[str, Part],
     classes: tuple[str, ...],
     task: Task,
-    measures: Literal["beta", "table"],
+    measures: Literal["beta", "table", "ecg"],
     folder: Path,
     thresholds: Thresholds = _DEFAULT,
 ) -> Validation:
@@ -95,7 +97,8 @@ def validate(
         parts: case id -> part.
         classes: class names, in order.
         task: `multi` labels join several classes with `|`.
-        measures: `beta` values must lie within [0, 1]; a `table` holds any finite values.
+        measures: `beta` values must lie within [0, 1]; a `table` holds any finite values; `ecg`
+            are signals, which have suites of their own.
         folder: `data_docs/index.html` is written here, whole, in place of an older one.
         thresholds: limits.
 
@@ -106,14 +109,19 @@ def validate(
         UnusableInputError: attributes and values of a cohort do not have the same length.
         OSError: the folder cannot be written.
     """
-    tables = summarise(cohort, frozen, parts, classes, task)
     grave = _frozen_severity(cohort, frozen, parts)
-    checks = checks_of(classes, task, measures, thresholds, grave)
+    tables: object
+    if measures == "ecg":
+        tables = summarise_signals(cohort, frozen, parts, classes, task)
+        checks = checks_of_signals(classes, task, thresholds.signals, grave)
+    else:
+        tables = summarise(cohort, frozen, parts, classes, task)
+        checks = checks_of(classes, task, measures, thresholds, grave)
     about = _about(cohort, frozen)
     with folder_whole(folder / DATA_DOCS) as site:
         found = run(tables, checks, site, about)
         result = _validation(checks, found)
-        _finish(site, result, about)
+        _finish(site, suites_of(checks), result, about)
     return result
 
 
@@ -285,7 +293,7 @@ td, th { border: 1px solid #999; padding: .3em .6em; text-align: left; vertical-
 """
 
 
-def _finish(site: Path, validation: Validation, about: str) -> None:
+def _finish(site: Path, suites: Sequence[Suite], validation: Validation, about: str) -> None:
     """Make the rendered site self-contained and say on every page what the data are.
 
     The pages load scripts, style sheets and a picture from nine hosts, and the index is an empty
@@ -293,7 +301,7 @@ def _finish(site: Path, validation: Validation, about: str) -> None:
     """
     for page in sorted(site.rglob("*.html")):
         text = _LOADED.sub("", page.read_text(encoding="utf-8"))
-        inside = _index(site, validation) if page == site / "index.html" else ""
+        inside = _index(site, suites, validation) if page == site / "index.html" else ""
         kind = "about marked" if "simulated" in about else "about"
         banner = f'<div class="{kind}"><h2>Data checks: {html.escape(about)}</h2>{inside}</div>'
         head, body, rest = re.split(r"(</head>\s*<body\b[^>]*>)", text, maxsplit=1)
@@ -301,9 +309,9 @@ def _finish(site: Path, validation: Validation, about: str) -> None:
     shutil.rmtree(site / "static")  # 4 MB of fonts and pictures that no page refers to any more
 
 
-def _index(site: Path, validation: Validation) -> str:
+def _index(site: Path, suites: Sequence[Suite], validation: Validation) -> str:
     """What was found and where to read it, in HTML."""
-    rows = "".join(_index_row(site, suite, validation) for suite in SUITES)
+    rows = "".join(_index_row(site, suite, validation) for suite in suites)
     said = "".join(
         f"<li>{html.escape(failure.severity)}: {html.escape(failure.said)}</li>"
         for failure in (*validation.failures, *validation.warnings)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from lifecycle.cohorts.m_values import m_values_of
 from lifecycle.domain.classifier import PreprocessPlan
-from lifecycle.domain.cohort import Cohort, Preprocessing, as_float64
+from lifecycle.domain.cohort import SIGNAL, Cohort, Preprocessing, as_float64
 from lifecycle.domain.digests import digest_of
 from lifecycle.dossier.files import read_record, write_json, write_whole
 from lifecycle.errors import IntegrityError, UnusableInputError
@@ -51,6 +52,8 @@ def fit(
     """
     if not training.ids:
         raise UnusableInputError("the training part has no case; check the split")
+    if training.values.ndim == SIGNAL:
+        return _fit_signals(training, plan, kept)
     columns = _columns(training, kept) if kept is not None else _filtered(training, plan, root)
     moments = _moments(training, plan, columns)
     if kept is None and plan.features is not None:
@@ -67,13 +70,18 @@ def fit(
 
 
 def apply(fitted: Preprocessing, cohort: Cohort) -> NDArray[np.float64]:
-    """Network input (n, p) of a cohort: features by name, missing values by the training mean.
+    """Network input of a cohort: features by name, missing values by the training mean.
+
+    Returns:
+        (n, p) float64; of signals (n, samples, leads), in millivolt where nothing is standardised.
 
     Raises:
         UnusableInputError: the cohort lacks a feature (the first is named) or holds an infinite
             value or, for M-values, one outside [0, 1].
     """
     columns = _columns(cohort, fitted.features)
+    if cohort.values.ndim == SIGNAL:
+        return _apply_signals(fitted, cohort, columns)
     out = np.empty((len(cohort.ids), len(columns)), dtype=np.float64)
     for rows, values in _blocks(cohort, columns, fitted.convention, fitted.epsilon):
         whole = np.where(np.isnan(values), fitted.mean, values)
@@ -119,6 +127,49 @@ def read(folder: Path) -> Preprocessing:
             f"the record says {expected}; restore both files or run `dvc repro`"
         )
     return fitted
+
+
+def _fit_signals(
+    training: Cohort, plan: PreprocessPlan, kept: tuple[str, ...] | None
+) -> Preprocessing:
+    """Mean and sd of each lead, in millivolt, over all training cases and samples.
+
+    Sums of whole microvolts and of their squares are exact in Python's integers.
+    """
+    _require_signal_plan(plan)
+    columns = _columns(training, kept if kept is not None else training.features)
+    total, squares = [0] * len(columns), [0] * len(columns)
+    for record in training.values:
+        counts = np.asarray(record, dtype=np.int64)[:, columns]
+        for at, (one, two) in enumerate(zip(counts.sum(0), (counts**2).sum(0), strict=True)):
+            total[at] += int(one)
+            squares[at] += int(two)
+    n = len(training.ids) * training.values.shape[1]
+    mean = np.array([float(Fraction(t, n * 1000)) for t in total])
+    variance = [Fraction(q, n) - Fraction(t, n) ** 2 for t, q in zip(total, squares, strict=True)]
+    sd = np.sqrt(np.array([float(v / 1_000_000) for v in variance]))
+    names = tuple(training.features[i] for i in columns)
+    return _fitted(plan.convention, plan.epsilon, names, mean, np.where(sd > 0.0, sd, 1.0))
+
+
+def _require_signal_plan(plan: PreprocessPlan) -> None:
+    if plan.convention == "m-value" or plan.features is not None or plan.filters:
+        raise UnusableInputError(
+            "preprocess: signals know the conventions `standardised` and `none`, and neither "
+            "`features` nor `filters`"
+        )
+
+
+def _apply_signals(
+    fitted: Preprocessing, cohort: Cohort, columns: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    out = np.empty((*cohort.values.shape[:2], len(columns)))
+    for row, record in enumerate(cohort.values):
+        out[row] = as_float64(np.asarray(record)[:, columns])
+        if fitted.convention == "standardised":
+            out[row] -= fitted.mean
+            out[row] /= fitted.sd
+    return out
 
 
 @dataclass(frozen=True, slots=True, eq=False)

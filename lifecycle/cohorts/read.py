@@ -13,7 +13,7 @@ from pathlib import Path
 from lifecycle.cohorts.bundled import import_bundled
 from lifecycle.cohorts.matrix import import_matrix
 from lifecycle.cohorts.tables import MISSING
-from lifecycle.domain.classifier import CohortSource, Task
+from lifecycle.domain.classifier import ECG_SOURCES, CohortSource, Task
 from lifecycle.domain.cohort import Cohort
 from lifecycle.domain.names import fault_of_name
 from lifecycle.errors import UnusableInputError
@@ -47,6 +47,8 @@ def import_cohort(
     say = progress or (lambda sentence: None)
     _require_label_column(source)
     say(f"reading {source.dataset or source.path}")
+    if source.source in ECG_SOURCES:
+        return _read_ecg(source, classes, root, say)
     cohort = _read(source, root)
     labels = tuple(_label(text, source.labels or {}, classes, task) for text in cohort.labels)
     cohort = replace(cohort, labels=labels)
@@ -78,6 +80,21 @@ def _read(source: CohortSource, root: Path) -> Cohort:
     if source.source == "bundled":
         return import_bundled(source)
     return import_matrix(source, root)
+
+
+def _read_ecg(source: CohortSource, classes: tuple[str, ...], root: Path, say: Progress) -> Cohort:
+    """Signals; a record without any of the classes is a case all the same."""
+    # Their libraries are not needed for the other sources.
+    if source.source == "simulated_ecg":
+        from lifecycle.cohorts.ecg.simulate import load_settings, simulate  # noqa: PLC0415
+
+        cohort = simulate(load_settings(root / source.path))
+    else:
+        from lifecycle.cohorts.ecg.read import import_ecg  # noqa: PLC0415
+
+        cohort = import_ecg(source, classes, root, say)
+    _require_plain_names(source, cohort)
+    return cohort
 
 
 def _label(text: str, mapped: Mapping[str, str], classes: tuple[str, ...], task: Task) -> str:

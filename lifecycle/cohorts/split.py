@@ -18,6 +18,10 @@ component goes to one part whole. How components are drawn:
 
 A case without a label has no class to be split by: `aside`, unless it comes from a separate frozen
 source. A multi-label case counts for each of its classes.
+
+Where the plan names folds that the cohort was published with, nothing is drawn: a fold is frozen,
+holdout or training whole. A frozen fold keeps its cases without a label; they are judged for
+consistency, and nothing is known of their class.
 """
 
 from __future__ import annotations
@@ -75,11 +79,16 @@ def assign(
     outside = _outside(frozen_cohort)
     if kept is None:
         _require_disjoint(cohort, outside)
-        parts = _first_split(cohort, split, frozen.fraction if frozen_cohort is None else None)
+        parts = (
+            _first_split(cohort, split, frozen.fraction if frozen_cohort is None else None)
+            if split.folds is None
+            else _fold_split(cohort, split.folds, frozen.folds or ())
+        )
     else:
         parts = _kept_split(cohort, outside, kept)
         _require_disjoint(cohort, outside, parts)
-        _require_present(cohort, parts, kept)
+        if split.folds is None:
+            _require_present(cohort, parts, kept)
     _require_whole(cohort, parts)
     parts.update(dict.fromkeys(outside.ids, "frozen"))
     return dict(sorted(parts.items()))
@@ -307,6 +316,33 @@ def quotas(cases: Mapping[str, int], share: float) -> Counter[str]:
     return Counter({name: max(1, count) for name, count in quota.items()})
 
 
+def _fold_split(cohort: Cohort, holdout: Sequence[str], frozen: Sequence[str]) -> dict[str, Part]:
+    """The published folds: frozen ones, the holdout's, and the training part of all others."""
+    _require_folds(cohort, (*holdout, *frozen))
+    parts: dict[str, Part] = {}
+    for case, fold, label in zip(cohort.ids, cohort.folds, cohort.labels, strict=True):
+        if fold in frozen:
+            parts[case] = "frozen"
+        elif not label or not fold:
+            parts[case] = "aside"
+        else:
+            parts[case] = "holdout" if fold in holdout else "training"
+    empty = [part for part in ("training", "holdout") if part not in parts.values()]
+    if empty:
+        raise ExpectationError(f"the folds leave no labelled case for {empty[0]}")
+    return parts
+
+
+def _require_folds(cohort: Cohort, named: Sequence[str]) -> None:
+    have = sorted(set(cohort.folds) - {""})
+    unknown = [fold for fold in named if fold not in have]
+    if unknown:
+        raise UnusableInputError(
+            f"params.yaml names fold {unknown[0]!r}; the cohort has "
+            f"{', '.join(have) if have else 'no folds: draw the split by `fraction` instead'}"
+        )
+
+
 # ---- later builds of a version
 
 
@@ -392,8 +428,9 @@ def _require_whole(cohort: Cohort, parts: Mapping[str, Part]) -> None:
                 continue
             if side.setdefault(value, part) != part:
                 raise ExpectationError(
-                    f"{what} {value!r} has cases in {side[value]} and in {part} of the kept split "
-                    f"(case {case!r}); restore the {what} column, or begin a new version"
+                    f"{what} {value!r} has cases in {side[value]} and in {part} of the split "
+                    f"(case {case!r}); correct the {what} column or the folds, or begin a new "
+                    "version"
                 )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from lifecycle.domain.cohort import Cohort
+from lifecycle.domain.cohort import SIGNAL, Cohort
 from lifecycle.domain.digests import canonical_array, canonical_json, sha256
 from lifecycle.dossier.files import folder_whole
 from lifecycle.errors import UnusableInputError
@@ -30,19 +31,21 @@ MEASUREMENTS, CASES, FEATURES, FACTS = (
     "features.txt",
     "cohort.json",
 )
-_ATTRIBUTES = ("id", "patient", "group", "label")
+_FOLD = "fold"
+_ATTRIBUTES = ("id", "patient", "group", "label", _FOLD)
 _SUBGROUP = "subgroup:"  # keeps a subgroup called `label` apart from the label
 _BLOCK_BYTES = 1 << 24
 
 
 def content_digest(cohort: Cohort) -> str:
-    """SHA-256 over ids, patients, groups, labels, subgroups, features, origin and values.
+    """SHA-256 over ids, patients, groups, labels, subgroups, folds, features, origin and values.
 
     Values count as they are kept: a uint16 cohort and its float64 copy have different digests.
     """
     digest = hashlib.sha256(
         canonical_json(
             {
+                **({"folds": cohort.folds} if cohort.folds else {}),
                 "ids": cohort.ids,
                 "patients": cohort.patients,
                 "groups": cohort.groups,
@@ -55,7 +58,9 @@ def content_digest(cohort: Cohort) -> str:
             }
         )
     )
-    rows = max(1, _BLOCK_BYTES // max(1, cohort.values.shape[1] * cohort.values.itemsize))
+    rows = max(
+        1, _BLOCK_BYTES // max(1, math.prod(cohort.values.shape[1:]) * cohort.values.itemsize)
+    )
     for start in range(0, len(cohort.values), rows):
         digest.update(canonical_array(cohort.values[start : start + rows]))
     return digest.hexdigest()
@@ -78,6 +83,7 @@ def write(folder: Path, cohort: Cohort) -> None:
         "about": dict(cohort.about),
         "cases": len(cohort.ids),
         "features": len(cohort.features),
+        **({"samples": cohort.values.shape[1]} if cohort.values.ndim == SIGNAL else {}),
         "dtype": cohort.values.dtype.name,
         "digest": content_digest(cohort),
         "sha256": {CASES: sha256(cases), FEATURES: sha256(features)},
@@ -103,7 +109,8 @@ def read(folder: Path, check: bool = False) -> Cohort:
     facts = _facts(folder)
     names = _known_bytes(folder, FEATURES, facts).decode("utf-8").split("\n")[:-1]
     columns = _case_columns(folder, facts)
-    values = _values(folder, (len(columns["id"]), len(names)), facts)
+    samples = (int(facts["samples"]),) if "samples" in facts else ()
+    values = _values(folder, (len(columns["id"]), *samples, len(names)), facts)
     cohort = Cohort(
         ids=columns["id"],
         patients=columns["patient"],
@@ -114,6 +121,7 @@ def read(folder: Path, check: bool = False) -> Cohort:
         origin=facts["origin"],
         subgroups=_subgroups(columns),
         about=facts["about"],
+        folds=columns.get(_FOLD, ()),
     )
     if check and content_digest(cohort) != facts["digest"]:
         raise _unusable(folder / MEASUREMENTS, "does not match the digest in cohort.json")
@@ -132,7 +140,13 @@ def recorded_digest(folder: Path) -> str:
 def _require_consistent(cohort: Cohort) -> None:
     n, p = len(cohort.ids), len(cohort.features)
     columns = [cohort.patients, cohort.groups, cohort.labels, *cohort.subgroups.values()]
-    if cohort.values.shape != (n, p) or any(len(column) != n for column in columns):
+    columns += [cohort.folds] if cohort.folds else []
+    shape = cohort.values.shape
+    if (
+        len(shape) not in (2, SIGNAL)
+        or (shape[0], shape[-1]) != (n, p)
+        or any(len(column) != n for column in columns)
+    ):
         raise UnusableInputError(
             f"the cohort's columns do not fit: {n} cases, {p} features, values of shape "
             f"{cohort.values.shape}, attributes of lengths {[len(column) for column in columns]}"
@@ -153,6 +167,7 @@ def _cases_bytes(cohort: Cohort) -> bytes:
         "patient": cohort.patients,
         "group": cohort.groups,
         "label": cohort.labels,
+        **({_FOLD: cohort.folds} if cohort.folds else {}),
         **{f"{_SUBGROUP}{name}": column for name, column in cohort.subgroups.items()},
     }
     arrays = [pa.array(list(column), pa.string()) for column in columns.values()]
@@ -200,7 +215,7 @@ def _known_bytes(folder: Path, name: str, facts: dict[str, Any]) -> bytes:
 
 def _case_columns(folder: Path, facts: dict[str, Any]) -> dict[str, tuple[str, ...]]:
     data = _known_bytes(folder, CASES, facts)
-    table = pq.read_table(pa.BufferReader(data))
+    table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
     return {name: tuple(table.column(name).to_pylist()) for name in table.column_names}
 
 
@@ -209,7 +224,7 @@ def _subgroups(columns: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]
     return {name.removeprefix(_SUBGROUP): column for name, column in named.items()}
 
 
-def _values(folder: Path, shape: tuple[int, int], facts: dict[str, Any]) -> NDArray[Any]:
+def _values(folder: Path, shape: tuple[int, ...], facts: dict[str, Any]) -> NDArray[Any]:
     path = folder / MEASUREMENTS
     if not path.is_file():
         raise _unusable(path, "is missing")

@@ -1,6 +1,7 @@
 """The suites of Great Expectations (1.24) that a cohort must meet, and their run.
 
-Three suites look at the three tables of `summaries`: `cases`, `features` and `split`. What is
+Three suites look at the three tables of `summaries`: `cases`, `features` and `split`; those of
+signals have their own (`ecg.suites`) over `cases`, `leads`, `recordings` and `split`. What is
 expected is stated here and judged by Great Expectations; its results come back unchanged.
 """
 
@@ -12,27 +13,33 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
-from lifecycle.cohorts.summaries import BETWEEN_CLASSES, Summaries
+from lifecycle.cohorts.ecg.limits import SignalThresholds
+from lifecycle.cohorts.summaries import BETWEEN_CLASSES
 from lifecycle.domain.classifier import Count, Share, Task
 
 Severity = Literal["critical", "warning"]
-Suite = Literal["cases", "features", "split"]
+Suite = Literal["cases", "features", "leads", "recordings", "split"]
 Condition = tuple[str, Literal["==", "!="], str]
-
-SUITES: tuple[Suite, ...] = ("cases", "features", "split")
+Limit = tuple[int, Severity | None]  # least cases, and how grave fewer are
 
 # Columns that Great Expectations shows beside an unexpected value; it cannot show one that the
-# expectation itself is about, so `case` and `named` repeat `case_id` and `feature`.
+# expectation itself is about, so `case` and `named` repeat `case_id` and `feature`. Of the names
+# listed, those that the table has are shown.
 _LOCATED_BY: Mapping[Suite, tuple[str, ...]] = {
-    "cases": ("case", "source", "row", "part", "minimum_at", "maximum_at", "infinite_at"),
+    "cases": (
+        *("case", "source", "row", "part", "minimum_at", "maximum_at", "infinite_at"),
+        *("missing_at", "amplitude_at", "flat_at", "still_at", "clipped_at", "railed_at"),
+    ),
     "features": ("named",),
+    "leads": ("named",),
+    "recordings": ("named",),
     "split": ("named", "where"),
 }
 
@@ -47,6 +54,7 @@ class Thresholds:
         missing_per_feature: largest share of cases in which a feature may be missing.
         training_per_class, holdout_per_class, frozen_per_class: least cases of each class; two in
             training, because one case shows no variation within its class.
+        signals: limits of ECG, the least cases of each class among them.
     """
 
     missing_per_case: Share = 0.10
@@ -54,6 +62,7 @@ class Thresholds:
     training_per_class: Count = 2
     holdout_per_class: Count = 1
     frozen_per_class: Count = 1
+    signals: SignalThresholds = field(default_factory=SignalThresholds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +112,7 @@ class Outcome:
 _SOMETHING = r"\S"  # a name has at least one character that is not white space
 
 
-def _between(
+def between(
     suite: Suite,
     name: str,
     column: str,
@@ -119,13 +128,13 @@ def _between(
     return Check(suite, name, judged, arguments, problem, offender, severity, only)
 
 
-def _given(suite: Suite, name: str, column: str, problem: str, offender: str) -> Check:
+def given(suite: Suite, name: str, column: str, problem: str, offender: str) -> Check:
     """The names in a column are more than white space."""
     arguments = {"column": column, "regex": _SOMETHING}
     return Check(suite, name, "ExpectColumnValuesToMatchRegex", arguments, problem, offender)
 
 
-def _present(suite: Suite, problem: str) -> Check:
+def present(suite: Suite, problem: str) -> Check:
     """The table has rows."""
     return Check(suite, "present", "ExpectTableRowCountToBeBetween", {"min_value": 1}, problem)
 
@@ -149,7 +158,7 @@ def checks_of(
     return [
         *_case_checks(classes, task, measures, limits),
         *_feature_checks(limits),
-        *_split_checks(limits, frozen),
+        *split_checks(_sides(limits, frozen)),
     ]
 
 
@@ -158,10 +167,10 @@ def _case_checks(
 ) -> list[Check]:
     most = limits.missing_per_case
     return [
-        _present("cases", "there are no cases"),
-        *_identity_checks(),
-        *_label_checks(classes, task),
-        _between(
+        present("cases", "there are no cases"),
+        *identity_checks(),
+        *label_checks(classes, task),
+        between(
             "cases",
             "missing",
             "missing",
@@ -169,7 +178,7 @@ def _case_checks(
             "case {case} share {missing}",
             max_value=most,
         ),
-        _between(
+        between(
             "cases",
             "finite",
             "infinite",
@@ -181,19 +190,31 @@ def _case_checks(
     ]
 
 
-def _identity_checks() -> list[Check]:
+def identity_checks() -> list[Check]:
+    """Ids are given and unique within their source; patients are given."""
     in_row = "case {case} (row {row} of the {source})"
     # Within each source: a case that is set aside in the cohort may stand in the frozen set.
     together = {"column_list": ["source", "case_id"]}
     unique = "ExpectCompoundColumnsToBeUnique"
     return [
-        _given("cases", "id-given", "case_id", "a case without an id", in_row),
+        given("cases", "id-given", "case_id", "a case without an id", in_row),
         Check("cases", "id-unique", unique, together, "a case id that is not unique", in_row),
-        _given("cases", "patient-given", "patient", "a case without a patient", in_row),
+        given("cases", "patient-given", "patient", "a case without a patient", in_row),
     ]
 
 
-def _label_checks(classes: tuple[str, ...], task: Task) -> list[Check]:
+def label_checks(classes: tuple[str, ...], task: Task) -> list[Check]:
+    """Labels are classes, and cases that are used have one."""
+    return [
+        label_known(classes, task),
+        # The split sets unlabelled cases aside: nothing uses them, but somebody should know.
+        _labelled("label-given", "critical", (("part", "!=", "frozen"), ("part", "!=", "aside"))),
+        _labelled("label-given-aside", "warning", (("part", "==", "aside"),)),
+    ]
+
+
+def label_known(classes: tuple[str, ...], task: Task) -> Check:
+    """Every part of a label is a class; a null label is not judged."""
     known: dict[str, Any] = {"column": "label", "value_set": list(classes)}
     judged = "ExpectColumnValuesToBeInSet"
     if task == "multi":
@@ -201,12 +222,7 @@ def _label_checks(classes: tuple[str, ...], task: Task) -> list[Check]:
         several = f"^{one}(?:{re.escape(BETWEEN_CLASSES)}{one})*$"
         judged, known = "ExpectColumnValuesToMatchRegex", {"column": "label", "regex": several}
     unknown = "a label that is not among the classes"
-    return [
-        Check("cases", "label-known", judged, known, unknown, "case {case} label {label!r}"),
-        # The split sets unlabelled cases aside: nothing uses them, but somebody should know.
-        _labelled("label-given", "critical", (("part", "!=", "frozen"), ("part", "!=", "aside"))),
-        _labelled("label-given-aside", "warning", (("part", "==", "aside"),)),
-    ]
+    return Check("cases", "label-known", judged, known, unknown, "case {case} label {label!r}")
 
 
 def _labelled(name: str, severity: Severity, only: tuple[Condition, ...]) -> Check:
@@ -220,8 +236,8 @@ def _beta_checks() -> list[Check]:
     low = "case {case} feature {minimum_at} value {minimum}"
     high = "case {case} feature {maximum_at} value {maximum}"
     return [
-        _between("cases", "beta-at-least-zero", "minimum", problem, low, min_value=0),
-        _between("cases", "beta-at-most-one", "maximum", problem, high, max_value=1),
+        between("cases", "beta-at-least-zero", "minimum", problem, low, min_value=0),
+        between("cases", "beta-at-most-one", "maximum", problem, high, max_value=1),
     ]
 
 
@@ -232,12 +248,12 @@ def _feature_checks(limits: Thresholds) -> list[Check]:
     twice = "a feature name that is not unique"
     share, name = "feature {named} share {missing}", "feature {named}"
     return [
-        _present("features", "there are no features"),
-        _given("features", "name-given", "feature", "a feature without a name", name),
+        present("features", "there are no features"),
+        given("features", "name-given", "feature", "a feature without a name", name),
         Check("features", "name-unique", unique, {"column": "feature"}, twice, name),
-        _between("features", "missing", "missing", many, share, max_value=most),
+        between("features", "missing", "missing", many, share, max_value=most),
         *_measured_checks(),
-        _between(
+        between(
             "features",
             "varies",
             "training_spread",
@@ -257,38 +273,39 @@ def _measured_checks() -> list[Check]:
         ("frozen", "frozen_missing", "a feature with no value in any frozen case"),
     )
     never = [
-        _between(
-            "features", f"measured-in-{side}", column, said, name, max_value=1, strict_max=True
-        )
+        between("features", f"measured-in-{side}", column, said, name, max_value=1, strict_max=True)
         for side, column, said in sides
     ]
     absent = "a feature that the frozen set does not have"
     twice = "a feature name that is not unique in the frozen set"
     return [
         *never,
-        _between("features", "in-frozen", "in_frozen", absent, name, "warning", min_value=1),
-        _between("features", "once-in-frozen", "in_frozen", twice, name, max_value=1),
+        between("features", "in-frozen", "in_frozen", absent, name, "warning", min_value=1),
+        between("features", "once-in-frozen", "in_frozen", twice, name, max_value=1),
     ]
 
 
-def _split_checks(limits: Thresholds, frozen: Severity | None) -> list[Check]:
+def _sides(limits: Thresholds, frozen: Severity | None) -> dict[str, Limit]:
+    return {
+        "training": (limits.training_per_class, "critical"),
+        "holdout": (limits.holdout_per_class, "critical"),
+        "frozen": (limits.frozen_per_class, frozen),
+    }
+
+
+def split_checks(sides: Mapping[str, Limit]) -> list[Check]:
     """Expectations of the split.
 
     Args:
-        limits: least cases of a class.
-        frozen: how grave it is that a class is absent from the frozen set; None: not looked at.
+        sides: least cases of a class on each side, and how grave it is to have fewer; None: not
+            looked at.
     """
     case, of_cases = "case {named}", _of("case")
     astray = "the split names a case that the cohort does not have"
     nowhere = "a case that the split puts nowhere"
     judged, part = "ExpectColumnValuesToNotBeNull", {"column": "part"}
-    sides: dict[str, tuple[int, Severity | None]] = {
-        "training": (limits.training_per_class, "critical"),
-        "holdout": (limits.holdout_per_class, "critical"),
-        "frozen": (limits.frozen_per_class, frozen),
-    }
     return [
-        _between("split", "case-known", "rows", astray, case, only=of_cases, min_value=1),
+        between("split", "case-known", "rows", astray, case, only=of_cases, min_value=1),
         Check("split", "case-placed", judged, part, nowhere, case, only=of_cases),
         *(_one_side(kind) for kind in ("case", "patient", "group")),
         *(_enough(side, least, grave) for side, (least, grave) in sides.items() if grave),
@@ -300,7 +317,7 @@ def _of(kind: str) -> tuple[Condition, ...]:
 
 
 def _one_side(kind: str) -> Check:
-    return _between(
+    return between(
         "split",
         f"{kind}-on-one-side",
         "sides",
@@ -312,7 +329,7 @@ def _one_side(kind: str) -> Check:
 
 
 def _enough(side: str, least: int, severity: Severity) -> Check:
-    return _between(
+    return between(
         "split",
         f"class-in-{side}",
         side,
@@ -340,11 +357,11 @@ def _great_expectations() -> Iterator[None]:
         yield
 
 
-def run(tables: Summaries, checks: Sequence[Check], site: Path, about: str) -> dict[str, Outcome]:
+def run(tables: object, checks: Sequence[Check], site: Path, about: str) -> dict[str, Outcome]:
     """Validate each table with its suite and render the Data Docs into `site`.
 
     Args:
-        tables: what is looked at.
+        tables: what is looked at: one data frame a suite, by its name.
         checks: what is expected.
         site: an empty folder.
         about: what the data are; the run and the data source carry it as their name.
@@ -356,12 +373,17 @@ def run(tables: Summaries, checks: Sequence[Check], site: Path, about: str) -> d
         context = _context(site)
         source = context.data_sources.add_pandas(re.sub(r"\W+", "-", about))  # names its pages
         found: dict[str, Outcome] = {}
-        for suite in SUITES:
+        for suite in suites_of(checks):
             chosen = [check for check in checks if check.suite == suite]
             table: pd.DataFrame = getattr(tables, suite)
             found |= _run_suite(context, source, suite, chosen, table)
         context.build_data_docs()
     return found
+
+
+def suites_of(checks: Sequence[Check]) -> tuple[Suite, ...]:
+    """The suites that the checks belong to, in their order."""
+    return tuple(dict.fromkeys(check.suite for check in checks))
 
 
 def _context(site: Path) -> Any:
@@ -406,7 +428,9 @@ def _run_suite(
         result_format={
             "result_format": "COMPLETE",
             "return_unexpected_index_query": False,
-            "unexpected_index_column_names": list(_LOCATED_BY[suite]),
+            "unexpected_index_column_names": [
+                name for name in _LOCATED_BY[suite] if name in table.columns
+            ],
         },
     )
     return {one.expectation_config.meta["name"]: _outcome(one) for one in found.results}

@@ -109,11 +109,11 @@ def summarise(
         more, of_frozen = _scan(frozen, ["frozen"] * len(frozen.ids), FROZEN_SET)
         cases = pd.concat([cases, more], ignore_index=True)
         columns["frozen"] = of_frozen["frozen"]
-    members = _members(cohort, where, frozen)
+    members = members_of(cohort, where, frozen)
     return Summaries(
         cases=cases,
         features=_features(cohort, pinned, columns),
-        split=_split(members, parts, classes, task),
+        split=split_table(members, parts, classes, task),
     )
 
 
@@ -124,11 +124,21 @@ def _check_shape(cohort: Cohort, source: str) -> None:
             f"the {source} names {expected[0]} cases and {expected[1]} features, but its values "
             f"have the shape {cohort.values.shape}; import it again"
         )
+    check_attributes(cohort, source)
+
+
+def check_attributes(cohort: Cohort, source: str) -> None:
+    """Every case has a patient, group and label.
+
+    Raises:
+        UnusableInputError: the attributes are not as many as the cases.
+    """
+    expected = len(cohort.ids)
     for name in ("patients", "groups", "labels"):
         found = len(getattr(cohort, name))
-        if found != expected[0]:
+        if found != expected:
             raise UnusableInputError(
-                f"the {source} has {expected[0]} cases but {found} {name}; import it again"
+                f"the {source} has {expected} cases but {found} {name}; import it again"
             )
 
 
@@ -156,7 +166,7 @@ def _scan(
         for name, so_far in columns.items():
             rows = block if name == "all" else block[part[chosen] == name]
             columns[name] = so_far.join(_columns_of(rows))
-    attributes = _case_attributes(cohort, where, source)
+    attributes = case_attributes(cohort, where, source)
     measured = {key: np.concatenate([fact[key] for fact in facts]) for key in facts[0]}
     return attributes.assign(**measured), columns
 
@@ -207,25 +217,26 @@ def _extreme(
 
 
 def _named(features: Sequence[str], positions: NDArray[np.intp]) -> NDArray[Any]:
-    return np.array([_visible(features[i]) if i >= 0 else "" for i in positions], dtype=object)
+    return np.array([visible(features[i]) if i >= 0 else "" for i in positions], dtype=object)
 
 
-def _case_attributes(cohort: Cohort, where: list[str], source: str) -> pd.DataFrame:
+def case_attributes(cohort: Cohort, where: list[str], source: str) -> pd.DataFrame:
+    """Who a case is and where it stands: the first columns of the table of cases."""
     rows = np.arange(1, len(cohort.ids) + 1)
     return pd.DataFrame(
         {
-            "case": _text(_visible(case) for case in cohort.ids),
-            "source": _text([source] * len(rows)),
+            "case": text_column(visible(case) for case in cohort.ids),
+            "source": text_column([source] * len(rows)),
             "row": rows,
-            "part": _text(where),
-            "case_id": _text(cohort.ids),
-            "patient": _text(cohort.patients),
-            "label": _text(label or None for label in cohort.labels),
+            "part": text_column(where),
+            "case_id": text_column(cohort.ids),
+            "patient": text_column(cohort.patients),
+            "label": text_column(label or None for label in cohort.labels),
         }
     )
 
 
-def _visible(name: str) -> str:
+def visible(name: str) -> str:
     """A name as a person can see it: quoted where it is blank at an end or has control characters.
 
     One sentence stays one line, whatever a file has put into an id.
@@ -233,7 +244,8 @@ def _visible(name: str) -> str:
     return name if name and name == name.strip() and name.isprintable() else repr(name)
 
 
-def _text(values: Any) -> pd.Series[Any]:
+def text_column(values: Any) -> pd.Series[Any]:
+    """Texts, None where there is none."""
     return pd.Series(list(values), dtype="str")
 
 
@@ -247,8 +259,8 @@ def _features(
     training = columns["training"]
     return pd.DataFrame(
         {
-            "named": _text(_visible(feature) for feature in cohort.features),
-            "feature": _text(cohort.features),
+            "named": text_column(visible(feature) for feature in cohort.features),
+            "feature": text_column(cohort.features),
             "missing": columns["all"].share(),
             "training_missing": training.share(),
             "training_spread": training.high - training.low,
@@ -262,7 +274,7 @@ def _features(
 
 
 @dataclass(frozen=True, slots=True)
-class _Member:
+class Member:
     """A case with what must not straddle the split."""
 
     id: str
@@ -272,17 +284,20 @@ class _Member:
     part: str
 
 
-def _members(cohort: Cohort, where: Sequence[str], frozen: Cohort | None) -> list[_Member]:
-    def of(one: Cohort, part: Sequence[str]) -> list[_Member]:
+def members_of(cohort: Cohort, where: Sequence[str], frozen: Cohort | None) -> list[Member]:
+    """The cases of the cohort, then of a frozen set with a source of its own."""
+
+    def of(one: Cohort, part: Sequence[str]) -> list[Member]:
         columns = (one.ids, one.patients, one.groups, one.labels, part)
-        return [_Member(*row) for row in zip(*columns, strict=True)]
+        return [Member(*row) for row in zip(*columns, strict=True)]
 
     return of(cohort, where) + (of(frozen, ["frozen"] * len(frozen.ids)) if frozen else [])
 
 
-def _split(
-    members: list[_Member], parts: Mapping[str, Part], classes: Sequence[str], task: Task
+def split_table(
+    members: list[Member], parts: Mapping[str, Part], classes: Sequence[str], task: Task
 ) -> pd.DataFrame:
+    """The table of the split (see `Summaries.split`)."""
     rows = chain(
         _ids(members, parts),
         _owners("patient", members),
@@ -299,7 +314,7 @@ def _sides(parts: set[str]) -> list[str]:
     return [side for side in SIDES if side in parts]
 
 
-def _ids(members: list[_Member], parts: Mapping[str, Part]) -> Iterator[dict[str, Any]]:
+def _ids(members: list[Member], parts: Mapping[str, Part]) -> Iterator[dict[str, Any]]:
     """One row a case id, those that only the split knows included."""
     found: dict[str, set[str]] = {}
     for member in members:
@@ -312,7 +327,7 @@ def _ids(members: list[_Member], parts: Mapping[str, Part]) -> Iterator[dict[str
         text = ", ".join(listed) or None
         yield {
             "kind": "case",
-            "named": _visible(case),
+            "named": visible(case),
             "part": text,
             "where": text,
             "rows": rows[case],
@@ -320,28 +335,26 @@ def _ids(members: list[_Member], parts: Mapping[str, Part]) -> Iterator[dict[str
         }
 
 
-def _owners(kind: str, members: list[_Member]) -> Iterator[dict[str, Any]]:
+def _owners(kind: str, members: list[Member]) -> Iterator[dict[str, Any]]:
     """One row a patient or group that is given, with the first of its cases on each side."""
     found: dict[str, dict[str, str]] = {}
     for member in members:
         owner = getattr(member, kind)
         if owner:
-            found.setdefault(owner, {}).setdefault(member.part, _visible(member.id))
+            found.setdefault(owner, {}).setdefault(member.part, visible(member.id))
     for owner, first in found.items():
         sides = _sides(set(first))
         where = ", ".join(f"{side} (case {first[side]})" for side in sides)
-        yield {"kind": kind, "named": _visible(owner), "where": where, "sides": len(sides)}
+        yield {"kind": kind, "named": visible(owner), "where": where, "sides": len(sides)}
 
 
-def _classes(
-    members: list[_Member], classes: Sequence[str], task: Task
-) -> Iterator[dict[str, Any]]:
+def _classes(members: list[Member], classes: Sequence[str], task: Task) -> Iterator[dict[str, Any]]:
     """One row a class with its cases on each side."""
     count: Counter[tuple[str, str]] = Counter()
     for member in members:
         labels = set(member.label.split(BETWEEN_CLASSES)) if task == "multi" else {member.label}
         count.update((label, member.part) for label in labels)
     for name in classes:
-        yield {"kind": "class", "named": _visible(name)} | {
+        yield {"kind": "class", "named": visible(name)} | {
             side: count[name, side] for side in SIDES
         }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
@@ -16,6 +16,9 @@ from lifecycle.domain.names import fault_of_name
 
 Task = Literal["single", "multi"]
 Origin = Literal["real", "simulated"]
+Init = Literal[
+    "uniform", "kaiming", "dct", "hadamard", "hartley", "sinusoidal", "mixed", "torch"
+]  # fmt: skip
 Part = Literal["training", "holdout", "frozen", "aside"]
 
 Positive = Annotated[float, Gt(0)]
@@ -23,6 +26,7 @@ NotNegative = Annotated[float, Ge(0)]
 Count = Annotated[int, Ge(1)]
 Share = Annotated[float, Ge(0), Le(1)]
 OpenShare = Annotated[float, Gt(0), Lt(1)]
+Dropout = Annotated[float, Ge(0), Lt(1)]
 Name = Annotated[str, MinLen(1)]
 
 # A version names files; `|` joins the classes of a multi-label case.
@@ -60,17 +64,49 @@ class Annotation:
     id: Name
 
 
+Lead = Literal["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"]
+LEADS: tuple[Lead, ...] = get_args(Lead)
+
+
+@dataclass(frozen=True, slots=True)
+class SignalPlan:
+    """What is read of ECG records.
+
+    Attributes:
+        rate: samples a second that the network sees; records of another rate are resampled behind
+            an anti-aliasing filter.
+        read_rate: rate of the files, where a data set has several (PTB-XL: 100 or 500).
+        seconds: length of the window; longer records are cut, shorter ones are bad.
+        leads: by name, in network order.
+        statements: what a label is: `rhythm` (any statement of the label map, by its SCP name) or
+            `superclass` (the five diagnostic superclasses of PTB-XL).
+        bad_records: `stop` at the first record that cannot be used, or `skip` and count them.
+    """
+
+    __pydantic_config__ = STRICT
+    rate: Count = 100
+    read_rate: Literal[100, 500] | None = None
+    seconds: Positive = 10.0
+    leads: Annotated[tuple[Lead, ...], MinLen(1)] = LEADS
+    statements: Literal["rhythm", "superclass"] = "rhythm"
+    bad_records: Literal["stop", "skip"] = "stop"
+
+
 @dataclass(frozen=True, slots=True)
 class CohortSource:
     """Where cases and measurements come from.
 
     Attributes:
-        source: `simulated`, `beta_matrix` (a table of values, samples by features or the other
-            way round) or `bundled` (a data set that scikit-learn carries).
+        source: `simulated` (methylation), `simulated_ecg`, `beta_matrix` (a table of values,
+            samples by features or the other way round), `bundled` (a data set that scikit-learn
+            carries), or ECG records as published: `ptbxl`, `cinc2021`, `cpsc2018`, `rhythm_atr`
+            (WFDB records with rhythm annotations) or `ecg_table` (CSV or Parquet files).
         path: the file or folder whose change means that the cohort must be imported anew.
         part: which cohort of a simulator's settings file (`training` or `frozen`).
         dataset: name of the bundled data set.
-        measures: `beta` (methylation level within [0, 1]) or `table` (any real features).
+        measures: `beta` (methylation level within [0, 1]), `table` (any real features) or `ecg`
+            (signals of leads, in millivolt).
+        signal: what is read of ECG records (`measures: ecg` only).
         orientation: `samples-in-rows`, `features-in-rows` or `auto`.
         id, label, patient, group: columns of the case attributes; group is what must not straddle
             a split besides the patient (a slide).
@@ -81,11 +117,15 @@ class CohortSource:
     """
 
     __pydantic_config__ = STRICT
-    source: Literal["simulated", "beta_matrix", "bundled"]
+    source: Literal[
+        "simulated", "beta_matrix", "bundled",
+        "simulated_ecg", "ptbxl", "cinc2021", "cpsc2018", "rhythm_atr", "ecg_table",
+    ]  # fmt: skip
     path: Name
     part: Literal["training", "frozen"] = "training"
     dataset: Literal["breast_cancer", "wine", "iris", "digits"] | None = None
-    measures: Literal["beta", "table"] = "beta"
+    measures: Literal["beta", "table", "ecg"] = "beta"
+    signal: SignalPlan | None = None
     orientation: Literal["auto", "samples-in-rows", "features-in-rows"] = "auto"
     separator: Name | None = None
     id: Name | None = None
@@ -98,13 +138,28 @@ class CohortSource:
     labels: dict[str, str] | None = None
     keep_unlabelled: bool = False
 
+    def __post_init__(self) -> None:
+        """ECG sources measure ECG, and only they."""
+        ecg = self.source in ECG_SOURCES
+        if ecg != (self.measures == "ecg"):
+            raise ValueError(
+                f"`source: {self.source}` with `measures: {self.measures}`: ECG sources "
+                f"({', '.join(ECG_SOURCES)}) need `measures: ecg`, others cannot have it"
+            )
+        if self.signal is not None and not ecg:
+            raise ValueError("`signal` belongs to `measures: ecg`")
+
+
+ECG_SOURCES = ("simulated_ecg", "ptbxl", "cinc2021", "cpsc2018", "rhythm_atr", "ecg_table")
+
 
 @dataclass(frozen=True, slots=True)
 class FrozenPlan:
-    """The frozen clinical test set: a fraction of the cohort, or a source of its own.
+    """The frozen clinical test set: a fraction of the cohort, published folds, or its own source.
 
     Attributes:
         fraction: share of the cohort's cases.
+        folds: published folds of the cohort.
         source: a source of its own.
         sampling: how the laboratory came by the cases; only `consecutive` and `random` ones
             estimate the clinic's rate, and the report says so.
@@ -112,21 +167,30 @@ class FrozenPlan:
 
     __pydantic_config__ = STRICT
     fraction: OpenShare | None = None
+    folds: tuple[Name, ...] | None = None
     source: CohortSource | None = None
     sampling: Literal["consecutive", "random", "convenience", "enriched", "unstated"] = "unstated"
 
     def __post_init__(self) -> None:
-        """Exactly one of the two."""
-        if (self.fraction is None) == (self.source is None):
-            raise ValueError("give either `fraction` or `source`, not both and not neither")
+        """Exactly one of the three."""
+        given = [part for part in (self.fraction, self.folds, self.source) if part is not None]
+        if len(given) != 1:
+            raise ValueError("give exactly one of `fraction`, `folds` and `source`")
 
 
 @dataclass(frozen=True, slots=True)
 class SplitPlan:
-    """Stratified split by patient and group; `holdout` is a share of what is not frozen."""
+    """Stratified split by patient and group, or the folds that the cohort was published with.
+
+    Attributes:
+        holdout: share of what is not frozen.
+        folds: folds that are the holdout; all others that are not frozen are training.
+        seed: seed of a drawn split.
+    """
 
     __pydantic_config__ = STRICT
     holdout: OpenShare = 0.25
+    folds: tuple[Name, ...] | None = None
     seed: Annotated[int, Ge(0)] = 0
 
 
@@ -136,7 +200,8 @@ class PreprocessPlan:
 
     Attributes:
         convention: `m-value` is log2(beta / (1 - beta)) with beta clipped to [eps, 1 - eps];
-            `standardised` is (x - mean) / sd of the training part; `none` keeps the values.
+            `standardised` is (x - mean) / sd of the training part (of ECG: of each lead over all
+            cases and samples); `none` keeps the values.
         epsilon: the clip of `m-value` (1e-3 bounds |M| at 9.96).
         features: how many features of largest training variance are kept; all where absent.
         filters: files that list features to leave out, one name a line.
@@ -157,6 +222,74 @@ class ModelPlan:
     kind: Literal["mlp"] = "mlp"
     hidden: tuple[Count, ...] = (128, 32)
     softshrink: NotNegative = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class ResidualPlan:
+    """The ECG Baseline: a residual network of convolutions with BatchNorm (seed 000, methods).
+
+    Attributes:
+        widths: channels of each stage.
+        blocks: residual blocks of each stage.
+        stem_stride: stride of the first convolution.
+        dropout: rates before the last two linear maps.
+    """
+
+    __pydantic_config__ = STRICT
+    kind: Literal["ecg-baseline"]
+    widths: Annotated[tuple[Count, ...], MinLen(1)] = (64, 128, 256)
+    blocks: Annotated[tuple[Count, ...], MinLen(1)] = (3, 4, 3)
+    stem_stride: Count = 2
+    dropout: tuple[Dropout, Dropout] = (0.5, 0.25)
+
+    def __post_init__(self) -> None:
+        """A number of blocks for every stage."""
+        if len(self.widths) != len(self.blocks):
+            raise ValueError("`widths` and `blocks` must be of one length")
+
+
+@dataclass(frozen=True, slots=True)
+class ConformerPlan:
+    """The ECG Conformer: bottleneck residual stages, then Conformer blocks (seeds 000, 001).
+
+    Attributes:
+        base: channels of the bottleneck and of the stem.
+        width: channels of the stages' output and of the Conformer blocks.
+        stages: bottleneck blocks of each stage.
+        kernel: length of the convolutions in the stages and of the depthwise ones.
+        stem_stride: stride of the first convolution (average pooling by 2 follows).
+        conformers: Conformer blocks.
+        heads: attention heads.
+        expansion: feed-forward width over `width`.
+        features: outputs of the map before the head.
+        dropout: rate in the Conformer blocks.
+        penalty: weight of the activation penalty in the loss, the mean square of the features
+            beyond the number of classes (the reference has 0.01).
+    """
+
+    __pydantic_config__ = STRICT
+    kind: Literal["ecg-conformer"]
+    base: Count = 40
+    width: Count = 160
+    stages: Annotated[tuple[Count, ...], MinLen(1)] = (3, 4, 23)
+    kernel: Count = 5
+    stem_stride: Count = 2
+    conformers: Annotated[int, Ge(0)] = 3
+    heads: Count = 4
+    expansion: Count = 2
+    features: Count = 14
+    dropout: Dropout = 0.0
+    penalty: NotNegative = 0.0
+
+    def __post_init__(self) -> None:
+        """What the layers ask of their sizes."""
+        if self.width % self.heads:
+            raise ValueError("`width` must be a multiple of `heads`")
+        if self.kernel % 2 == 0:
+            raise ValueError("`kernel` must be odd")
+
+
+Plan = ModelPlan | ResidualPlan | ConformerPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +325,16 @@ class Recipe:
     """How the network is trained.
 
     Attributes:
-        init: `uniform` (+-1/sqrt(fan_in) from integer streams, the same values on every machine)
-            or `torch` (the framework's own, which differs between kernels).
-        seed: seed of initial values and batch orders.
+        init: `uniform` (+-1/sqrt(fan_in)) or `kaiming` (normal, fan out) from integer streams, the
+            same values on every machine; structured and seed-free from orthogonal bases: `dct`,
+            `hadamard`, `hartley`, `sinusoidal` or `mixed` (a basis a stage); or `torch` (the
+            framework's own, which differs between kernels).
+        seed: seed of initial values, batch orders and dropout.
+        order: order of the cases: `seeded` (a random one each epoch), `golden` (golden-ratio keys,
+            seed-free, another order each epoch) or `golden-published` (each epoch a rotation of
+            the first).
+        positive_weights: multi-label only: weight of a class's positives in the loss, `none` (1)
+            or `sqrt` (square root of cases over positives).
         lr, l2: learning rate and coupled L2 weight (torch's `weight_decay`), on all parameters.
         optimiser: `adamax`, `adam` or `sgd` (momentum 0.9).
         schedule: learning rate `constant`, or `cosine` (from lr towards 0, in `cycles`).
@@ -202,16 +342,19 @@ class Recipe:
         warm_up: epochs at the beginning in which the learning rate rises linearly.
         minibatch: k, cases a step.
         epochs: passes over the training part (the upper end where `stop` is `best-holdout`).
-        stop: `fixed`, or `best-holdout`: the epoch of lowest holdout error at full recall, chosen
-            at the version's first build and then kept as a number.
+        stop: `fixed`, or `best-holdout`: the epoch of lowest holdout error at full recall
+            (multi-label: of 1 - macro AUC), chosen at the version's first build and then kept as a
+            number.
     """
 
     __pydantic_config__ = STRICT
     lr: Positive
     l2: NotNegative
     epochs: Count
-    init: Literal["uniform", "torch"] = "uniform"
+    init: Init = "uniform"
     seed: Annotated[int, Ge(0)] = 0
+    order: Literal["seeded", "golden", "golden-published"] = "seeded"
+    positive_weights: Literal["none", "sqrt"] = "none"
     optimiser: Literal["adamax", "adam", "sgd"] = "adamax"
     schedule: Literal["constant", "cosine"] = "constant"
     cycles: Count = 1
@@ -227,7 +370,7 @@ class Recipe:
         if self.warm_up >= self.epochs:
             raise ValueError("`warm_up` must be shorter than `epochs`")
         if self.numerics.mode == "exact" and self.init == "torch":
-            raise ValueError("`numerics.mode: exact` needs `init: uniform`")
+            raise ValueError("`numerics.mode: exact` cannot keep the bits of `init: torch`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +434,10 @@ class Policy:
         margins: opt-in tests of sensitivity and specificity.
         holdout_precision, holdout_recall: what a first build must reach on the holdout at tau.
         min_cases_per_class: frozen cases a class needs to be spoken of at all.
+        small_classes: what a class with fewer is: `inconclusive`, or `leave-out`: named in the
+            verdict as left out, it counts neither in the macro AUC nor against the minimum.
+        min_macro_auc: what the lower end of the 95% interval of the macro AUC on the frozen set
+            must reach (patients are resampled).
         actions: map from class to clinical action; discordance of actions is shown apart.
         max_action_discordant: plain limit on cases whose action changes.
         arithmetic_fault: what a weight digest that differs under one fingerprint means.
@@ -310,6 +457,8 @@ class Policy:
     holdout_precision: Share = 1.0
     holdout_recall: Share = 0.5
     min_cases_per_class: Annotated[int, Ge(0)] = 1
+    small_classes: Literal["inconclusive", "leave-out"] = "inconclusive"
+    min_macro_auc: Share | None = None
     actions: dict[str, str] | None = None
     max_action_discordant: Annotated[int, Ge(0)] | None = None
     arithmetic_fault: Literal["fail", "inconclusive"] = "fail"
@@ -322,6 +471,16 @@ def _fault_of_class(name: str) -> str | None:
     if name in RESERVED or name.startswith(SUBGROUP):
         return "a column of the predictions file has this name"
     return None
+
+
+def _require_fitting_folds(frozen: FrozenPlan, split: SplitPlan) -> None:
+    if frozen.folds is not None and split.folds is None:
+        raise ValueError("`frozen.folds` needs `split.folds`, the folds of the holdout")
+    if split.folds is not None and frozen.fraction is not None:
+        raise ValueError("`split.folds` with `frozen.fraction`: name `frozen.folds` instead")
+    twice = sorted(set(frozen.folds or ()) & set(split.folds or ()))
+    if twice:
+        raise ValueError(f"fold {twice[0]!r} is in `frozen.folds` and in `split.folds`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,7 +500,7 @@ class Classifier:
     frozen: FrozenPlan
     split: SplitPlan
     preprocess: PreprocessPlan
-    model: ModelPlan
+    model: Plan
     recipe: Recipe
     search: SearchPlan
     tau: TauPlan
@@ -368,5 +527,11 @@ class Classifier:
             unknown = [name for name in names if name not in self.classes]
             if unknown:
                 raise ValueError(f"`{place}` names {unknown[0]!r}, which is not in `classes`")
-        if self.tau.mode == "one" and self.tau.positive is None:
+        if self.tau.mode == "one" and self.tau.positive is None and self.task == "single":
             raise ValueError("`tau.positive` is needed where `tau.mode` is `one`")
+        _require_fitting_folds(self.frozen, self.split)
+        if isinstance(self.model, ModelPlan) == (self.cohort.measures == "ecg"):
+            raise ValueError(
+                f"`model.kind: {self.model.kind}` cannot learn from `cohort.measures: "
+                f"{self.cohort.measures}`"
+            )

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from lifecycle.domain.classifier import Origin
 
+SIGNAL = 3  # dimensions of the values of signals: cases, samples, leads
+MICROVOLTS = 1000.0  # in a millivolt; the division rounds once, the same way everywhere
 U16_UNIT = 1.0 / 65536.0  # the simulator keeps a beta value as floor(65536 beta + 0.5)
 
 
@@ -24,10 +26,13 @@ class Cohort:
         groups: slide or batch of each case, "" where there is none.
         labels: class of each case, "" where it has none.
         subgroups: further attributes, each one value a case.
-        features: feature names (probes), in file order.
-        values: (n, features) float64, or uint16 in units of 1/65536; may be memory-mapped.
+        features: feature names (probes), in file order; of signals the leads.
+        values: (n, features) float64, or uint16 in units of 1/65536; of signals (n, samples, leads)
+            int16 in microvolt. May be memory-mapped.
         origin: `simulated` cases are marked so in every output.
-        about: source, digests, citation: facts that are shown with the cohort.
+        about: source, digests, citation: facts that are shown with the cohort; of signals also
+            `rate`, samples a second.
+        folds: fold of each case as published, "" where it has none; () where no case has.
     """
 
     ids: tuple[str, ...]
@@ -39,6 +44,7 @@ class Cohort:
     origin: Origin
     subgroups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
+    folds: tuple[str, ...] = ()
 
     def rows(self, indices: Sequence[int] | NDArray[np.intp]) -> NDArray[np.float64]:
         """Measurements of some cases as float64."""
@@ -61,11 +67,14 @@ class Cohort:
             origin=self.origin,
             subgroups={name: pick(column) for name, column in self.subgroups.items()},
             about=self.about,
+            folds=pick(self.folds) if self.folds else (),
         )
 
 
 def as_float64(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Measurements in float64; uint16 is counted in units of 1/65536 (exact)."""
+    """Measurements in float64: uint16 in units of 1/65536 (exact), int16 microvolt in millivolt."""
+    if values.dtype == np.int16:
+        return np.asarray(values, dtype=np.float64) / MICROVOLTS
     if values.dtype == np.uint16:
         return np.asarray(values, dtype=np.float64) * U16_UNIT
     return np.asarray(values, dtype=np.float64)

@@ -60,7 +60,9 @@ def read_parquet(path: Path | str) -> Predictions:
     """
     data = _bytes(Path(path))
     try:
-        table = pq.read_table(io.BytesIO(data))
+        # One thread, on Arrow's own buffer: a worker that still holds a Python object while the
+        # interpreter ends aborts the process (apache/arrow#34314).
+        table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
         about = json.loads((table.schema.metadata or {})[_KEY])
     except KeyError:
         raise UnusableInputError(

@@ -85,8 +85,8 @@ def first_difference(one: Trace, two: Trace) -> Difference | None:
     return None if step is None else Difference("step", step)
 
 
-def input_digest(x: NDArray[np.float64], y: NDArray[np.int64]) -> str:
-    """SHA-256 over the network input (n, p) of the training part and its class indices (n,)."""
+def input_digest(x: NDArray[np.float64], y: NDArray[np.int64] | NDArray[np.float64]) -> str:
+    """SHA-256 over the network input of the training part and its targets (`Examples`)."""
     return sha256(canonical_array(x) + canonical_array(y))
 
 

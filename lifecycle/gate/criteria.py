@@ -8,7 +8,7 @@ from the agreement.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from lifecycle.consistency.agree import Agreement, Pair
 from lifecycle.consistency.calls import REFUSED_NO, REFUSED_YES
@@ -245,12 +245,44 @@ def minima(policy: Policy, evidence: Evidence) -> Findings:
         return ()
     few = {c: k for c, k in seen.per_class.items() if k < policy.min_cases_per_class}
     fewest, limit = float(min(seen.per_class.values())), float(policy.min_cases_per_class)
-    if few:
-        names = ", ".join(f"{name} ({k})" for name, k in few.items())
-        said = f"Too few frozen cases to speak of: {names}; {limit:.0f} a class are demanded."
-        return (Finding("classes.minimum", "inconclusive", fewest, limit, None, said),)
-    said = f"Every class has at least {limit:.0f} frozen case(s); the rarest has {fewest:.0f}."
-    return (Finding("classes.minimum", "pass", fewest, limit, None, said),)
+    status, said = _small(policy, few, seen.per_class, fewest)
+    return (Finding("classes.minimum", status, fewest, limit, None, said),)
+
+
+def _small(
+    policy: Policy, few: Mapping[str, int], counts: Mapping[str, int], fewest: float
+) -> tuple[Status, str]:
+    """What classes below the minimum amount to; left out only where the policy says so."""
+    limit = policy.min_cases_per_class
+    if not few:
+        said = f"Every class has at least {limit} frozen case(s); the rarest has {fewest:.0f}."
+        return "pass", said
+    names = ", ".join(f"{name} ({k})" for name, k in few.items())
+    if policy.small_classes == "inconclusive" or len(few) == len(counts):
+        said = f"Too few frozen cases to speak of: {names}; {limit} a class are demanded."
+        return "inconclusive", said
+    said = f"Left out by the policy, for fewer than {limit} frozen cases: {names}; nothing is shown"
+    closed = sorted(set(few) & set(policy.critical))
+    if closed:
+        return "inconclusive", f"{said}. {', '.join(closed)} is critical and cannot be left out."
+    return "pass", f"{said} for them."
+
+
+def area(policy: Policy, evidence: Evidence) -> Findings:
+    """The macro AUC on the frozen set is shown to reach the policy's limit."""
+    limit = policy.min_macro_auc
+    if limit is None:
+        return ()
+    figure, bound = _finite(evidence.areas.macro.area), _finite(evidence.areas.macro.low)
+    if figure is None or bound is None:
+        said = "There is no macro AUC on the frozen set: labels, or positives, are missing."
+        return (Finding("auc.macro", "inconclusive", None, limit, None, said),)
+    said = (
+        f"The macro AUC on the frozen set is {figure:.3f}, its 95% interval over patients begins "
+        f"at {bound:.3f}; {limit:g} is demanded of the latter."
+    )
+    status: Status = "pass" if bound >= limit else "fail" if figure < limit else "inconclusive"
+    return (Finding("auc.macro", status, figure, limit, bound, said),)
 
 
 def identity(policy: Policy, evidence: Evidence) -> Findings:
@@ -535,6 +567,7 @@ CRITERIA: dict[str, Criterion] = {
     "tau": tau,
     "holdout": holdout,
     "classes.minimum": minima,
+    "auc.macro": area,
     "consistency.identity": identity,
     "consistency": consistency,
     "discordant.count": discordant_count,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -12,10 +13,10 @@ from numpy.typing import NDArray
 from lifecycle.consistency.agree import Agreement
 from lifecycle.consistency.calls import call
 from lifecycle.consistency.figures import Unit, any_cell, unit_codes
-from lifecycle.domain.classifier import Origin, Task
+from lifecycle.domain.classifier import Origin, Policy, Task
 from lifecycle.domain.predictions import Calls, Cutoffs, Predictions
 from lifecycle.errors import UnusableInputError, UsageError
-from lifecycle.stats.auc import error_at_full_recall
+from lifecycle.stats.auc import AucInterval, auc_intervals, error_at_full_recall
 
 Basis = Literal["first build", "identity", "statistical", "unreleased reference"]
 Mask = NDArray[np.bool_]
@@ -83,6 +84,24 @@ class FrozenFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class Areas:
+    """Areas under ROC curves on the frozen set, with intervals over patients.
+
+    Attributes:
+        macro: mean over the classes that are not left out.
+        per_class: of every class.
+        left_out: classes with fewer positive cases than the policy demands, where it says so.
+    """
+
+    macro: AucInterval
+    per_class: Mapping[str, AucInterval]
+    left_out: tuple[str, ...]
+
+
+NO_AREAS = Areas(AucInterval(None, None, None, 0, 0), {}, ())
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """Everything a verdict rests on. None is missing evidence, and missing is never a pass.
 
@@ -103,6 +122,7 @@ class Evidence:
         task: single or multi.
         recipe_changed_after_list: the recipe was changed after the discordant cases were seen.
         rehearsed_other_bits: rehearsed profiles that gave other bits in exact mode.
+        areas: on the frozen set.
     """
 
     build: int
@@ -122,6 +142,7 @@ class Evidence:
     task: Task
     recipe_changed_after_list: bool | None = False
     rehearsed_other_bits: tuple[str, ...] = ()
+    areas: Areas = NO_AREAS
 
 
 def holdout_figures(
@@ -196,6 +217,24 @@ def frozen_figures(
             if labelled
         ),
     )
+
+
+def frozen_areas(frozen: Predictions, policy: Policy) -> Areas:
+    """Areas of a build on the frozen set; without labels there are none.
+
+    Classes below the policy's minimum of positive cases are left out of the macro area where the
+    policy says `small_classes: leave-out`.
+    """
+    if frozen.labels is None or not any(frozen.labels):
+        return NO_AREAS
+    counts = Counter(name for label in frozen.labels if label for name in label.split("|"))
+    few = [c for c in frozen.classes if counts[c] < policy.min_cases_per_class]
+    out = tuple(few) if policy.small_classes == "leave-out" else ()
+    _, per_class = auc_intervals(frozen.scores, frozen.labels, frozen.classes, frozen.patients)
+    left = [j for j, name in enumerate(frozen.classes) if name not in out]
+    names = [frozen.classes[j] for j in left]
+    macro, _ = auc_intervals(frozen.scores[:, left], frozen.labels, names, frozen.patients)
+    return Areas(macro, per_class, out)
 
 
 def _margin(

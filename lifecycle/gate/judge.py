@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from lifecycle.consistency.records import plain, rebuild
@@ -21,6 +21,8 @@ FIXED_BUILDS = (
     "like the frozen ones, not of what the recipe would do next time."
 )
 ATTEMPTS_SEEN = "Attempts made in a clone that was thrown away cannot be counted."
+
+_LATER = ("small_classes", "min_macro_auc")
 
 
 def judge(policy: Policy, evidence: Evidence) -> Verdict:
@@ -53,8 +55,14 @@ def judge(policy: Policy, evidence: Evidence) -> Verdict:
 
 
 def policy_digest(policy: Policy) -> str:
-    """SHA-256 of the policy's canonical JSON."""
-    return digest_of(asdict(policy))
+    """SHA-256 of the policy's canonical JSON.
+
+    Keys that came later count only where they say something: a policy that was written before
+    them is the same policy.
+    """
+    later = {one.name: one.default for one in fields(Policy) if one.name in _LATER}
+    entries = asdict(policy).items()
+    return digest_of({k: v for k, v in entries if k not in later or v != later[k]})
 
 
 def can_ever_show(policy: Policy, frozen_patients: int) -> str | None:
@@ -117,6 +125,7 @@ def _shown(policy: Policy, evidence: Evidence, unused: list[str]) -> dict[str, A
         "rehearsals": evidence.rehearsals,
         "holdout": plain(evidence.holdout),
         "frozen": plain(evidence.frozen),
+        "areas": plain(evidence.areas),
         "remarks": [FIXED_BUILDS, ATTEMPTS_SEEN],
     }
     shown |= _power(policy, evidence)

@@ -8,14 +8,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lifecycle.domain.classifier import ModelPlan, Numerics, Recipe
-from lifecycle.models.mlp import MLP, initialise
+from lifecycle.domain.classifier import ConformerPlan, ModelPlan, Numerics, Plan, Recipe
+from lifecycle.models.ecg_baseline import EcgBaseline
+from lifecycle.models.ecg_conformer import EcgConformer
+from lifecycle.models.initialisation.apply import initialise
+from lifecycle.models.mlp import MLP
+from lifecycle.models.network import Network
 from lifecycle.numerics.exact.ops import ExactOps
 from lifecycle.numerics.modes import ops_for
+from lifecycle.numerics.ops import Ops
 
 
-def build_model(plan: ModelPlan, recipe: Recipe, features: int, classes: int) -> MLP:
+def build_model(plan: Plan, recipe: Recipe, features: int, classes: int) -> Network:
     """A network with its initial values, in the dtype and the operations of the recipe.
+
+    Args:
+        plan: which network, and its sizes.
+        recipe: initial values, seed, numerics.
+        features: last dimension of the input: features, or leads of a signal.
+        classes: C, outputs.
 
     Raises:
         UnusableInputError: exact arithmetic cannot do what the network is made of.
@@ -23,12 +34,20 @@ def build_model(plan: ModelPlan, recipe: Recipe, features: int, classes: int) ->
     if recipe.init == "torch":
         torch.manual_seed(recipe.seed)
     ops = ops_for(recipe.numerics)
-    model = MLP(features, classes, plan, ops).double()
-    if recipe.init == "uniform":
-        initialise(model, recipe.seed)
+    model = _network(plan, ops, features, classes).double()
+    model.seed = recipe.seed
+    initialise(model, recipe.init, recipe.seed)
     if isinstance(ops, ExactOps):
         ops.bind(model)
     return model if recipe.numerics.dtype == "float64" else model.float()
+
+
+def _network(plan: Plan, ops: Ops, features: int, classes: int) -> Network:
+    if isinstance(plan, ModelPlan):
+        return MLP(features, classes, plan, ops)
+    if isinstance(plan, ConformerPlan):
+        return EcgConformer(features, classes, plan, ops)
+    return EcgBaseline(features, classes, plan, ops)
 
 
 def portable(recipe: Recipe) -> Recipe:

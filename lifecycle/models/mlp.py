@@ -6,15 +6,14 @@ The source says "4 fully-connected layers" and gives the widths of three linear 
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from lifecycle.domain.classifier import ModelPlan
+from lifecycle.models.network import Network
 from lifecycle.numerics.ops import Ops
-from lifecycle.numerics.streams import uniform_fan_in
 
 
-class MLP(nn.Module):
+class MLP(Network):
     """Features -> hidden widths -> classes.
 
     Attributes:
@@ -24,10 +23,9 @@ class MLP(nn.Module):
     """
 
     def __init__(self, features: int, classes: int, plan: ModelPlan, ops: Ops) -> None:
-        super().__init__()
+        super().__init__(ops)
         self.widths = (features, *plan.hidden, classes)
         self.lambd = plan.softshrink
-        self.ops = ops
         pairs = zip(self.widths[:-1], self.widths[1:], strict=True)
         self.linears = nn.ModuleList(nn.Linear(a, b) for a, b in pairs)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for width in plan.hidden)
@@ -35,6 +33,10 @@ class MLP(nn.Module):
     def layers(self) -> list[nn.Linear]:
         """The linear maps in order (a ModuleList does not tell the type of its members)."""
         return [module for module in self.linears if isinstance(module, nn.Linear)]
+
+    def wide(self) -> nn.Linear:
+        """See `Network`: a methylation array has far more probes than the network has units."""
+        return self.layers()[0]
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (n, classes) of inputs (n, features)."""
@@ -45,13 +47,3 @@ class MLP(nn.Module):
             x = self.ops.layer_norm(x, norm.weight, norm.bias)
             x = self.ops.softshrink(x, self.lambd)
         return self.ops.linear(x, last.weight, last.bias)
-
-
-def initialise(model: MLP, seed: int) -> None:
-    """Weights and biases uniform in +-1/sqrt(fan_in), from integer streams; norms 1 and 0."""
-    with torch.no_grad():
-        for layer, linear in enumerate(model.layers()):
-            out, fan_in = linear.weight.shape
-            linear.weight.copy_(torch.from_numpy(uniform_fan_in(seed, 2 * layer, (out, fan_in))))
-            bias = uniform_fan_in(seed, 2 * layer + 1, (out,), fan_in)
-            linear.bias.copy_(torch.from_numpy(bias))

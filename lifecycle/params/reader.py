@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from lifecycle.domain.classifier import Classifier
+from lifecycle.domain.classifier import Classifier, Plan
 from lifecycle.errors import UnusableInputError, UsageError
 
 PARAMS = "params.yaml"
@@ -101,14 +101,34 @@ def _typed(name: str, section: object) -> Classifier:
     try:
         return TypeAdapter(Classifier).validate_json(text, strict=True)
     except ValidationError as error:
-        raise UnusableInputError(_explain(name, error)) from None
+        raise UnusableInputError(_explain(name, _plan_of(section), error)) from None
 
 
-def _explain(name: str, error: ValidationError) -> str:
-    """Every fault of a section, one line each, named by its full key."""
+def _plan_of(section: Any) -> str:
+    """The value that `model` must be by its `kind`; that of the default where it has none."""
+    model = section.get("model") if isinstance(section, dict) else None
+    kind = model.get("kind") if isinstance(model, dict) else None
+    return next((plan.__name__ for plan in get_args(Plan) if _kind(plan) == kind), "ModelPlan")
+
+
+def _kind(plan: Any) -> str:
+    return str(get_args(get_type_hints(plan)["kind"])[0])
+
+
+def _explain(name: str, plan: str, error: ValidationError) -> str:
+    """Every fault of a section, one line each, named by its full key.
+
+    pydantic tries every kind of model; the faults of the one that was meant are told.
+    """
+    plans = {one.__name__ for one in get_args(Plan)}
     lines = []
     for fault in error.errors(include_url=False):
-        key = ".".join(["classifiers", name, *(str(part) for part in fault["loc"])])
+        place = [str(part) for part in fault["loc"]]
+        if place[:1] == ["model"] and len(place) > 1 and place[1] in plans:
+            if place[1] != plan:
+                continue
+            del place[1]
+        key = ".".join(["classifiers", name, *place])
         lines.append(f"{PARAMS}: {key}: {_said(fault)}")
     return "\n".join(lines)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from lifecycle.errors import UnusableInputError
 
 Scores = NDArray[np.float64]
 Truth = NDArray[np.bool_]
+_CELLS = 1 << 21  # weights of resampled cases at a time: 16 MiB
 
 
 def auc(scores: Scores, positive: Truth) -> float | None:
@@ -62,6 +63,112 @@ def macro_auc(
     }
     found = [area for area in areas.values() if area is not None]
     return (math.fsum(found) / len(found) if found else None), areas
+
+
+@dataclass(frozen=True, slots=True)
+class AucInterval:
+    """An area with its patient bootstrap.
+
+    Attributes:
+        area: on all cases; None where a side is empty.
+        low, high: 2.5% and 97.5% of the resamples in which it exists; None where none has it.
+        positives: patients with a positive case.
+        resamples: how many had it.
+    """
+
+    area: float | None
+    low: float | None
+    high: float | None
+    positives: int
+    resamples: int
+
+
+def auc_intervals(
+    scores: Scores,
+    labels: Sequence[str],
+    classes: Sequence[str],
+    patients: Sequence[str],
+    seed: int = 0,
+    resamples: int = 1000,
+) -> tuple[AucInterval, dict[str, AucInterval]]:
+    """Macro and one-vs-rest areas with 95% percentile intervals over patients.
+
+    A resample draws as many patients as there are, with replacement; all records of a patient come
+    along, so records of one patient do not count as independent. A class without a positive
+    patient in a resample is left out of that resample's macro area, as it is of the area itself.
+    Areas are ratios of whole and half numbers, so the result is the same on every machine.
+
+    Args:
+        scores: (n, C) float64 in the order of `classes`.
+        labels: as in `macro_auc`; cases with "" are left out.
+        classes: class names.
+        patients: patient of each case.
+        seed: of the PCG64 stream of the resamples.
+        resamples: how many.
+    """
+    known = np.array([bool(label) for label in labels], dtype=bool)
+    sets = [set(label.split("|")) for label in labels if label]
+    of = [patient for patient, is_known in zip(patients, known.tolist(), strict=True) if is_known]
+    if not sets:
+        none = AucInterval(None, None, None, 0, 0)
+        return none, dict.fromkeys(classes, none)
+    truths = {name: np.array([name in truth for truth in sets], dtype=bool) for name in classes}
+    blocks = [
+        np.column_stack(
+            [_weighted_areas(scores[known, j], truths[c], w) for j, c in enumerate(classes)]
+        )
+        for w in _resampled(of, seed, resamples)
+    ]
+    every = np.concatenate(blocks)
+    found = {
+        name: _interval(every[:, j], len({of[i] for i in np.flatnonzero(truths[name])}))
+        for j, name in enumerate(classes)
+    }
+    exists = np.isfinite(every)
+    total = np.where(exists, every, 0.0).cumsum(axis=1)[:, -1]
+    counts = exists.sum(axis=1)
+    macro = np.where(counts > 0, total / np.maximum(counts, 1), np.nan)
+    return _interval(macro, len(set(of))), found
+
+
+def _resampled(patients: Sequence[str], seed: int, resamples: int) -> Iterator[NDArray[np.int64]]:
+    """Blocks (rows, n) of how often each case counts; the very first row is the sample itself."""
+    codes = np.unique(np.asarray(patients), return_inverse=True)[1]
+    n = int(codes.max()) + 1
+    rng = np.random.Generator(np.random.PCG64(seed))
+    height = max(1, _CELLS // len(codes))
+    for start in range(0, resamples + 1, height):
+        counts = [
+            np.ones(n, dtype=np.int64)
+            if row == 0
+            else np.bincount(rng.integers(n, size=n), minlength=n)
+            for row in range(start, min(start + height, resamples + 1))
+        ]
+        yield np.stack(counts)[:, codes]
+
+
+def _weighted_areas(scores: Scores, positive: Truth, weights: NDArray[np.int64]) -> Scores:
+    """Mann-Whitney areas of cases counted with whole weights, one a row; NaN where none exists."""
+    if not np.all(np.isfinite(scores)):
+        raise UnusableInputError("an AUC needs finite scores; one is NaN or infinite")
+    order = np.argsort(scores, kind="stable")
+    ranked = scores[order]
+    starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
+    mine = np.add.reduceat(weights[:, order] * positive[order], starts, axis=1)
+    other = np.add.reduceat(weights[:, order] * ~positive[order], starts, axis=1)
+    below = other.cumsum(axis=1) - other
+    twice = (mine * (2 * below + other)).sum(axis=1)
+    pairs = mine.sum(axis=1) * other.sum(axis=1)
+    return np.where(pairs > 0, twice / np.maximum(2 * pairs, 1), np.nan)
+
+
+def _interval(areas: Scores, positives: int) -> AucInterval:
+    area = float(areas[0]) if np.isfinite(areas[0]) else None
+    drawn = areas[1:][np.isfinite(areas[1:])]
+    if area is None or not len(drawn):
+        return AucInterval(area, None, None, positives, len(drawn))
+    low, high = np.quantile(drawn, (0.025, 0.975), method="inverted_cdf")
+    return AucInterval(area, float(low), float(high), positives, len(drawn))
 
 
 def error_at_full_recall(scores: Scores, positive: Truth) -> float | None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lifecycle.domain.classifier import Recipe
-from lifecycle.models.mlp import MLP
+from lifecycle.models.network import Network
 from lifecycle.numerics.exact import optimisers as exact
 from lifecycle.numerics.exact.ops import ExactOps
 from lifecycle.numerics.exact.schedules import Schedule
@@ -71,7 +71,7 @@ class FrameworkOptimiser:
 
 
 def optimiser_for(
-    model: MLP, recipe: Recipe, cases: int, *, fused: bool = True
+    model: Network, recipe: Recipe, cases: int, *, fused: bool = True
 ) -> FrameworkOptimiser | exact.ExactOptimiser:
     """The optimiser of a recipe for a network, its learning rates scheduled.
 
@@ -97,15 +97,20 @@ def _rates(recipe: Recipe, steps: int) -> Callable[[int], float] | None:
 
 
 def _optimiser(
-    model: MLP, recipe: Recipe, fused: bool
+    model: Network, recipe: Recipe, fused: bool
 ) -> FrameworkOptimiser | exact.ExactOptimiser:
     if recipe.numerics.mode != "exact":
         return FrameworkOptimiser(model, recipe)
     parameters = list(model.parameters())
     if recipe.optimiser == "adamax":
-        first = model.layers()[0].weight
-        if fused and isinstance(model.ops, ExactOps) and is_wide(first, recipe.numerics.slices):
-            model.ops.wide = WideLayer(first)
+        first = model.wide()
+        if (
+            fused
+            and first is not None
+            and isinstance(model.ops, ExactOps)
+            and is_wide(first.weight, recipe.numerics.slices)
+        ):
+            model.ops.wide = WideLayer(first.weight)
             return SweepingAdamax(parameters, recipe.lr, recipe.l2, model.ops.wide)
         return exact.Adamax(parameters, recipe.lr, recipe.l2)
     if recipe.optimiser == "adam":

@@ -9,7 +9,7 @@ from itertools import product
 
 from joblib import Parallel, delayed
 
-from lifecycle.domain.classifier import ModelPlan, Recipe, SearchPlan
+from lifecycle.domain.classifier import Plan, Recipe, SearchPlan
 from lifecycle.training.trainer import Examples, train
 
 LOW, HIGH = -6, -2  # exponents of the grid's ends, for both rates
@@ -42,7 +42,7 @@ def grid(points: int) -> tuple[float, ...]:
 
 def search(
     plan: SearchPlan,
-    model: ModelPlan,
+    model: Plan,
     recipe: Recipe,
     training: Examples,
     holdout: Examples,
@@ -75,7 +75,7 @@ def _at(recipe: Recipe, lr: float, l2: float, epochs: int) -> Recipe:
 
 
 def _score(
-    model: ModelPlan, recipe: Recipe, training: Examples, holdout: Examples, classes: int
+    model: Plan, recipe: Recipe, training: Examples, holdout: Examples, classes: int
 ) -> Point:
     trained = train(model, recipe, training, holdout, classes)
     best = min(trained.history, key=lambda epoch: (epoch.holdout_error, epoch.epoch))

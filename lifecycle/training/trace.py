@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lifecycle.domain.digests import canonical_json, sha256
 from lifecycle.dossier.traces import WIDTH, Trace, input_digest
-from lifecycle.models.mlp import MLP
+from lifecycle.models.network import Network
 from lifecycle.numerics.recording import named_tensors, tensor_digest
 from lifecycle.training.optimising import FrameworkOptimiser, Optimiser
 from lifecycle.training.trainer import Epoch, Examples, Step, Watcher
@@ -43,7 +43,7 @@ class Tracer(Watcher):
         self.vectors: list[Tensor] = []
         self.small: list[Tensor] = []
 
-    def start(self, model: MLP, optimiser: Optimiser) -> None:
+    def start(self, model: Network, optimiser: Optimiser) -> None:
         """See `Watcher`."""
         parameters = list(model.parameters())
         self.vectors = [value for value in parameters if value.dim() == 1]
@@ -57,7 +57,7 @@ class Tracer(Watcher):
         values = [step.loss.reshape(1), step.logits.reshape(-1), *gradients, *self.small]
         self.digests += step_digest(values)
 
-    def epoch(self, _epoch: Epoch, model: MLP) -> None:
+    def epoch(self, _epoch: Epoch, model: Network) -> None:
         """An epoch ended (an observer)."""
         self.weights.append(weights_digest(model))
 

@@ -11,27 +11,30 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lifecycle.domain.classifier import ModelPlan, Recipe
+from lifecycle.domain.classifier import Plan, Recipe, Task
 from lifecycle.errors import UnusableInputError
 from lifecycle.models.build import build_model, tensors_of
-from lifecycle.models.mlp import MLP
+from lifecycle.models.network import Network
 from lifecycle.numerics.exact.rounding import InexactError
 from lifecycle.numerics.modes import numerics_mode
-from lifecycle.numerics.streams import permutation
+from lifecycle.training.losses import Loss, error_of, loss_for, penalised
 from lifecycle.training.optimising import Optimiser, optimiser_for
+from lifecycle.training.orders import order
+
+_BLOCK = 256  # cases that are scored at a time: activations of signals are large
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
-    """Network input and class indices.
+    """Network input and what is to be learnt of it.
 
     Attributes:
-        x: (n, p) float64.
-        y: (n,) class indices.
+        x: (n, p) float64; of signals (n, samples, leads).
+        y: (n,) int64 class indices, or (n, C) float64 of 0 and 1 for a multi-label classifier.
     """
 
     x: NDArray[np.float64]
-    y: NDArray[np.int64]
+    y: NDArray[np.int64] | NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +44,9 @@ class Epoch:
     Attributes:
         epoch: 1 for the first.
         loss: mean training loss over the epoch's minibatches.
-        holdout_loss: mean cross-entropy on the holdout.
-        holdout_error: share of holdout cases whose argmax is wrong, every case called.
+        holdout_loss: mean (binary, for multi-label) cross-entropy on the holdout.
+        holdout_error: share of holdout cases whose argmax is wrong, every case called; for a
+            multi-label classifier 1 - macro AUC.
     """
 
     epoch: int
@@ -85,7 +89,7 @@ class Step:
 class Watcher:
     """Looks at every step of a training and changes nothing of it; this one does not look."""
 
-    def start(self, model: MLP, optimiser: Optimiser) -> None:
+    def start(self, model: Network, optimiser: Optimiser) -> None:
         """The initial values are set; no step was done."""
 
     def before(self, epoch: int, step: int) -> None:
@@ -96,11 +100,11 @@ class Watcher:
 
 
 # Called at the end of each epoch with the network as it then is (to be looked at, not changed).
-Observer = Callable[[Epoch, MLP], None]
+Observer = Callable[[Epoch, Network], None]
 
 
 def train(
-    plan: ModelPlan,
+    plan: Plan,
     recipe: Recipe,
     training: Examples,
     holdout: Examples,
@@ -109,7 +113,7 @@ def train(
     watcher: Watcher | None = None,
     fused: bool = True,
 ) -> Trained:
-    """Train on cross-entropy with coupled L2 (seed 002, IV.C and Eq. 1).
+    """Train on cross-entropy with coupled L2 (seed 002, IV.C and Eq. 1; multi-label: binary).
 
     With `stop: best-holdout` the network of the epoch with the lowest holdout error is kept (among
     equals the lowest holdout loss, then the earliest); with `fixed` the last one is.
@@ -131,15 +135,16 @@ def train(
     for name, part in (("training", training), ("holdout", holdout)):
         _require_finite(part.x, name)
     with numerics_mode(recipe.numerics) as dtype:
-        model = build_model(plan, recipe, training.x.shape[1], classes)
+        model = build_model(plan, recipe, training.x.shape[-1], classes)
         optimiser = optimiser_for(model, recipe, len(training.y), fused=fused)
+        loss = loss_for(recipe, training.y, dtype)
         watcher = watcher or Watcher()
         watcher.start(model, optimiser)
         train_set, held = _tensors(training, dtype), _tensors(holdout, dtype)
         history: list[Epoch] = []
         kept: tuple[tuple[float, float], int, dict[str, NDArray[np.generic]]] | None = None
         for number in range(1, recipe.epochs + 1):
-            epoch = _epoch(model, optimiser, train_set, held, recipe, number, watcher)
+            epoch = _epoch(model, optimiser, loss, train_set, held, recipe, number, watcher)
             history.append(epoch)
             for observe in observers:
                 observe(epoch, model)
@@ -156,26 +161,29 @@ def train(
 def _require_finite(x: NDArray[np.float64], name: str) -> None:
     bad = ~np.isfinite(x)
     if bad.any():
-        case, feature = (int(at[0]) + 1 for at in np.nonzero(bad))
-        raise UnusableInputError(
-            f"{name}: case number {case}, feature number {feature} is {x[case - 1, feature - 1]}"
-        )
+        at = tuple(int(i) for i in np.argwhere(bad)[0])
+        kinds = ("feature",) if x.ndim == 2 else ("sample", "lead")
+        places = zip(("case", *kinds), at, strict=True)
+        where = ", ".join(f"{kind} number {i + 1}" for kind, i in places)
+        raise UnusableInputError(f"{name}: {where} is {x[at]}")
 
 
 def _tensors(examples: Examples, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    return torch.from_numpy(examples.x).to(dtype), torch.from_numpy(examples.y)
+    y = torch.from_numpy(examples.y)
+    return torch.from_numpy(examples.x).to(dtype), y.to(dtype) if y.is_floating_point() else y
 
 
 def _epoch(
-    model: MLP,
+    model: Network,
     optimiser: Optimiser,
+    measure: Loss,
     training: tuple[Tensor, Tensor],
     holdout: tuple[Tensor, Tensor],
     recipe: Recipe,
     number: int,
     watcher: Watcher,
 ) -> Epoch:
-    losses = _steps(model, optimiser, training, recipe, number, watcher)
+    losses = _steps(model, optimiser, measure, training, recipe, number, watcher)
     # fsum rounds once, whatever the order: the record of an exact build is the same everywhere
     mean = math.fsum(losses) / len(losses) if np.isfinite(losses).all() else math.nan
     if not np.isfinite(mean):
@@ -184,33 +192,44 @@ def _epoch(
             "for extreme values in the input"
         )
     try:
-        with torch.no_grad():
-            logits = model(holdout[0])
-            loss = float(model.ops.cross_entropy(logits, holdout[1]))
+        logits = logits_of(model, holdout[0])
+        loss = float(measure(model, logits, holdout[1]))
     except InexactError as error:
         raise error.at(f"epoch {number}, holdout") from None
-    wrong = int((logits.numpy().argmax(axis=1) != holdout[1].numpy()).sum())
-    return Epoch(number, mean, loss, wrong / len(holdout[1]))
+    return Epoch(number, mean, loss, error_of(logits.numpy(), holdout[1].numpy()))
+
+
+def logits_of(model: Network, x: Tensor) -> Tensor:
+    """Logits (n, C), a block of cases at a time, in a network that is not being trained."""
+    training = model.training
+    model.eval()
+    with torch.no_grad():
+        blocks = [model(part) for part in torch.split(x, _BLOCK)]
+    model.train(training)
+    return torch.cat(blocks)
 
 
 def _steps(
-    model: MLP,
+    model: Network,
     optimiser: Optimiser,
+    measure: Loss,
     training: tuple[Tensor, Tensor],
     recipe: Recipe,
     number: int,
     watcher: Watcher,
 ) -> list[float]:
     x, y = training
-    order = torch.from_numpy(permutation(recipe.seed, number, len(y)))
-    batches = torch.split(order, recipe.minibatch)
+    rows = torch.from_numpy(order(recipe.order, recipe.seed, number, len(y)))
+    batches = torch.split(rows, recipe.minibatch)
+    model.train()
     losses = []
     upcoming: Tensor | None = cases(x, batches[0])
     for step, batch in enumerate(batches, start=1):
         current, upcoming = upcoming, cases(x, batches[step]) if step < len(batches) else None
         watcher.before(number, step)
+        model.step = (number - 1) * len(batches) + step - 1
         try:
-            loss, logits = _step(model, optimiser, current, y[batch], upcoming)
+            loss, logits = _step(model, optimiser, measure, (current, y[batch]), upcoming)
         except InexactError as error:
             raise error.at(f"epoch {number}, step {step}") from None
         watcher.after(Step(number, step, loss, logits))
@@ -228,25 +247,35 @@ def cases(x: Tensor, rows: Tensor) -> Tensor:
 
 
 def _step(
-    model: MLP, optimiser: Optimiser, x: Tensor | None, y: Tensor, upcoming: Tensor | None
+    model: Network,
+    optimiser: Optimiser,
+    measure: Loss,
+    batch: tuple[Tensor | None, Tensor],
+    upcoming: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     optimiser.zero_grad()
-    logits = model(x)
-    loss = model.ops.cross_entropy(logits, y)
+    logits = model(batch[0])
+    loss = penalised(model, measure(model, logits, batch[1]))
     loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
     optimiser.step(upcoming)
     return loss.detach(), logits.detach()
 
 
-def scores(model: MLP, x: NDArray[np.float64], recipe: Recipe) -> NDArray[np.float64]:
-    """Scores on the simplex, (n, C) float64, of inputs (n, p).
+def scores(
+    model: Network, x: NDArray[np.float64], recipe: Recipe, task: Task
+) -> NDArray[np.float64]:
+    """Scores (n, C) float64 of inputs (n, p) or (n, samples, leads).
+
+    Of a single-label classifier they lie on the simplex, of a multi-label one each within [0, 1].
 
     Raises:
         UnusableInputError: an input or a score is NaN or infinite; the case is named.
     """
     _require_finite(x, "input")
     with numerics_mode(recipe.numerics) as dtype, torch.no_grad():
-        values = model.ops.softmax(model(torch.from_numpy(x).to(dtype))).numpy()
+        logits = logits_of(model, torch.from_numpy(x).to(dtype))
+        squash = model.ops.softmax if task == "single" else model.ops.sigmoid
+        values = squash(logits).double().numpy()
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
         raise UnusableInputError(f"the network gives no finite scores for case number {row + 1}")

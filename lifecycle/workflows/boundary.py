@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import tempfile
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 from lifecycle.errors import ExitCode, LifecycleError
 
@@ -33,6 +36,20 @@ def guarded(work: Callable[[], int | None]) -> int:
     except Exception:  # noqa: BLE001  # the boundary: whatever is left is a fault of ours
         say(f"error: a fault of ours; the details are in {_fault_file()}. Please report it")
         return int(ExitCode.OUR_FAULT)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process at once, after what Python itself does on the way out.
+
+    Threads of native libraries have been seen to abort a process in the destructors that follow
+    (exit code 134), when all of its work was done: a stage would be called failed.
+    """
+    with suppress(Exception):
+        atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def say(text: str) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.cohorts import preprocess
-from lifecycle.domain.classifier import Classifier, Recipe
+from lifecycle.domain.classifier import Classifier, Recipe, Task
 from lifecycle.domain.cohort import Cohort
 from lifecycle.domain.digests import digest_of, sha256, tensors_digests
 from lifecycle.domain.predictions import Predictions
@@ -33,6 +33,7 @@ from lifecycle.workflows.progress import bar
 from lifecycle.workflows.project import Project
 from lifecycle.workflows.terms import require_same_terms
 
+Targets = NDArray[np.int64] | NDArray[np.float64]
 WEIGHTS, FACTS, CURVES = "weights.safetensors", "facts.json", "curves.csv"
 
 
@@ -49,18 +50,26 @@ def class_indices(cases: Cohort, classes: tuple[str, ...]) -> NDArray[np.int64]:
     return np.array([place[label] for label in cases.labels], dtype=np.int64)
 
 
-def require_single(project: Project) -> None:
-    """Refuse a task that the networks at hand cannot train."""
-    if project.classifier.task != "single":
-        raise UnusableInputError(
-            f"params.yaml: classifiers.{project.name}.task: the network "
-            f"{project.classifier.model.kind!r} trains single-label classifiers only"
-        )
+def targets(cases: Cohort, classes: tuple[str, ...], task: Task) -> Targets:
+    """What is to be learnt: (n,) class indices, or (n, C) float64 of 0 and 1 where `task` is multi.
+
+    Raises:
+        UnusableInputError: a case has no label, or one that is not a class.
+    """
+    if task == "single":
+        return class_indices(cases, classes)
+    place = {name: i for i, name in enumerate(classes)}
+    found = np.zeros((len(cases.ids), len(classes)))
+    for row, (case, label) in enumerate(zip(cases.ids, cases.labels, strict=True)):
+        for name in label.split("|"):
+            if name not in place:
+                raise UnusableInputError(f"case {case}: label {name!r} is not among the classes")
+            found[row, place[name]] = 1.0
+    return found
 
 
 def find_rates(project: Project) -> None:
     """Learning rate and L2: the first build's, or searched, or as params.yaml says."""
-    require_single(project)
     recipe = project.classifier.recipe
     first = first_build(project)
     if first is not None:
@@ -95,11 +104,11 @@ def _searched(project: Project) -> dict[str, Any]:
 
 
 def examples(project: Project, part: Any) -> Any:
-    """Network input and class indices of a part (`training.Examples`)."""
+    """Network input of a part and what is to be learnt of it (`training.Examples`)."""
     from lifecycle.training.trainer import Examples
 
     x, cases = read_input(project, part)
-    return Examples(x, class_indices(cases, project.classifier.classes))
+    return Examples(x, targets(cases, project.classifier.classes, project.classifier.task))
 
 
 def resolved_recipe(project: Project) -> Recipe:
@@ -114,7 +123,6 @@ def resolved_recipe(project: Project) -> Recipe:
 
 def train_build(project: Project) -> None:
     """Train the network in an MLflow run of its own, and keep weights, curves and run id."""
-    require_single(project)
     require_same_terms(project.name, project.classifier, kept.read_builds(project.layout))
     from lifecycle.tracking.runs import build_run
 
@@ -180,10 +188,10 @@ def _train_into(project: Project, recipe: Recipe, run: Any, tested: dict[str, st
         trained = train(
             classifier.model, recipe, training, holdout, classes, (tracer.epoch, watch), tracer
         )
-    model = build_model(classifier.model, recipe, training.x.shape[1], classes)
+    model = build_model(classifier.model, recipe, training.x.shape[-1], classes)
     load_tensors(model, trained.tensors)
     model.eval()
-    held = scores(model, holdout.x, recipe)
+    held = scores(model, holdout.x, recipe, classifier.task)
     _log_model(run, classifier, recipe, trained.tensors, holdout.x[:2], held[:2])
     facts = {
         # as the version states it, so that a rebuild with the kept epochs has the same content
@@ -208,7 +216,7 @@ def _log_model(
     """The network as MLflow can serve it; an exact one with the framework's operations."""
     from lifecycle.models.build import build_model, load_tensors, portable
 
-    model = build_model(classifier.model, portable(recipe), x.shape[1], len(classifier.classes))
+    model = build_model(classifier.model, portable(recipe), x.shape[-1], len(classifier.classes))
     load_tensors(model, tensors)
     model.eval()
     run.model(model, x.astype(recipe.numerics.dtype), held)

@@ -13,7 +13,7 @@ from lifecycle.cohorts import expectations, preprocess, read, store
 from lifecycle.cohorts import split as splitting
 from lifecycle.cohorts.pin import check_pin, make_pin
 from lifecycle.domain.classifier import Part
-from lifecycle.domain.cohort import Cohort, Pin, Preprocessing
+from lifecycle.domain.cohort import SIGNAL, Cohort, Pin, Preprocessing
 from lifecycle.dossier.builds import FEATURES, PARTS, Build, first_of, read_builds
 from lifecycle.dossier.files import folder_whole
 from lifecycle.dossier.pins import append_pin, pin_of
@@ -44,8 +44,11 @@ def import_data(project: Project) -> None:
 
 def _told(project: Project, cohort: Cohort) -> str:
     mark = " SIMULATED" if cohort.origin == "simulated" else ""
-    n, p = cohort.values.shape
-    return f"{project.name}: {n}{mark} cases of {len(set(cohort.patients))} patients, {p} features"
+    n, *_, p = cohort.values.shape
+    what = "features"
+    if cohort.values.ndim == SIGNAL:
+        what = f"leads of {cohort.values.shape[1] / cohort.about['rate']:g} s"
+    return f"{project.name}: {n}{mark} cases of {len(set(cohort.patients))} patients, {p} {what}"
 
 
 def cohorts_of(project: Project) -> tuple[Cohort, Cohort | None]:

@@ -25,7 +25,7 @@ from lifecycle.errors import ExitCode, IntegrityError, UnusableInputError, Usage
 from lifecycle.numerics.fingerprint import changed_keys
 from lifecycle.stats.vectors import vector_sine
 from lifecycle.workflows.boundary import say
-from lifecycle.workflows.building import class_indices
+from lifecycle.workflows.building import targets
 from lifecycle.workflows.data import read_input
 from lifecycle.workflows.progress import bar
 from lifecycle.workflows.project import Project
@@ -172,7 +172,8 @@ def _require_input(
 ) -> None:
     """The prepared data must be those of a build, or its replay would be another training."""
     x, cases = read_input(project, "training")
-    here = input_digest(x, class_indices(cases, tuple(builds[0].content["classes"])))
+    content = builds[0].content
+    here = input_digest(x, targets(cases, tuple(content["classes"]), content["task"]))
     if any(trace is not None and trace.input == here for trace in known) or not any(known):
         return
     build, now = builds[0], project.classifier.version

@@ -68,11 +68,11 @@ def _frozen_scores(
     recipe = resolved_recipe(project)
     x = preprocess.apply(preprocess.read(project.prepared), cohort)
     model = build_model(
-        project.classifier.model, recipe, x.shape[1], len(project.classifier.classes)
+        project.classifier.model, recipe, x.shape[-1], len(project.classifier.classes)
     )
     load_tensors(model, tensors)
     model.eval()
-    return scores(model, x, recipe)
+    return scores(model, x, recipe, project.classifier.task)
 
 
 def enrol_build(project: Project) -> None:

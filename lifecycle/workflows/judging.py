@@ -19,7 +19,14 @@ from lifecycle.dossier.pins import pin_of, read_pins
 from lifecycle.errors import IntegrityError
 from lifecycle.gate import judge as judging
 from lifecycle.gate.criteria import COMPARED
-from lifecycle.gate.evidence import Basis, Evidence, frozen_figures, holdout_figures
+from lifecycle.gate.evidence import (
+    Basis,
+    Evidence,
+    frozen_areas,
+    frozen_figures,
+    holdout_figures,
+)
+from lifecycle.stats.auc import macro_auc
 from lifecycle.workflows.boundary import say
 from lifecycle.workflows.deciding import (
     AGREEMENT,
@@ -77,6 +84,7 @@ def evidence_of(project: Project) -> Evidence:
         numerics_mode=project.classifier.recipe.numerics.mode,
         rehearsals=rehearsed.agree,
         rehearsed_other_bits=rehearsed.other_bits,
+        areas=frozen_areas(kept.frozen_predictions(build), policy),
         origin="simulated" if build.content["origin"] == "simulated" else "real",
         task=project.classifier.task,
         recipe_changed_after_list=_list_was_seen(project, build),
@@ -231,6 +239,7 @@ def metrics_of(project: Project, verdict: Verdict) -> dict[str, Any]:
         "tau_status": cutoffs.status,
         "holdout_accuracy": accuracy(holdout),
         "frozen_accuracy": accuracy(frozen),
+        "frozen_macro_auc": _macro_auc(frozen),
         "frozen_reportable": float((calls.state != 0).any(axis=1).mean()),
         "frozen_cases": len(frozen.ids),
         "discordant": None if series is None else series["D"],
@@ -238,6 +247,13 @@ def metrics_of(project: Project, verdict: Verdict) -> dict[str, Any]:
         "consistency": None if series is None else series["consistency"],
         "simulated": build.content["origin"] == "simulated",
     }
+
+
+def _macro_auc(predictions: Predictions) -> float | None:
+    """Mean one-vs-rest area over the classes that have one; None without labels."""
+    if predictions.labels is None:
+        return None
+    return macro_auc(predictions.scores, predictions.labels, predictions.classes)[0]
 
 
 def accuracy(predictions: Predictions) -> float | None:

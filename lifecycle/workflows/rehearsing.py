@@ -31,7 +31,6 @@ from lifecycle.workflows.building import (
     WEIGHTS,
     examples,
     predictions_of,
-    require_single,
     resolved_recipe,
 )
 from lifecycle.workflows.children import Task, run_children
@@ -143,15 +142,14 @@ def _rehearsed(plan: Plan, folder: Path, jobs: int) -> dict[str, Any]:
 
 
 def _plan(project: Project, asked: Asked) -> Plan:
-    require_single(project)
     if not project.layout.current.exists():
         raise UnusableInputError(
             f"{project.name} has no build yet; `lifecycle rebuild {project.name}` makes one"
         )
     build, _ = current_build(project)
-    own = _recipe(project, build)
+    own = recipe_carried_out(project, build)
     recipe = replace(own, numerics=numerics_asked(own, asked))
-    _require_input(project, build)
+    require_input(project, build)
     frozen, pin = pinned_cohort(project)
     return Plan(
         project=project,
@@ -165,7 +163,7 @@ def _plan(project: Project, asked: Asked) -> Plan:
     )
 
 
-def _recipe(project: Project, build: Build) -> Recipe:
+def recipe_carried_out(project: Project, build: Build) -> Recipe:
     """The build's recipe as it was carried out, for its number of epochs."""
     done = build.content["recipe"]
     recipe = replace(
@@ -199,7 +197,7 @@ def numerics_asked(own: Recipe, asked: Asked) -> Numerics:
     return replace(own.numerics, mode=mode, dtype=dtype, slices=slices)
 
 
-def _require_input(project: Project, build: Build) -> None:
+def require_input(project: Project, build: Build) -> None:
     """What the profiles train on must be what the build was trained on.
 
     Raises:
@@ -249,7 +247,7 @@ def _task(plan: Plan, profile: Profile, place: Path, labels: Mapping[str, Any]) 
 def _outcome(plan: Plan, profile: Profile, place: Path) -> Outcome:
     facts = read_json(place / FACTS)
     _, held = read_input(plan.project, "holdout")
-    tensors = _reader(place / WEIGHTS)
+    tensors = tensors_in(place / WEIGHTS)
     return Outcome(
         name=profile.name,
         weights=tensors_digests(tensors()),
@@ -266,7 +264,7 @@ def _array(path: Path) -> Any:
     return np.load(path, allow_pickle=False)
 
 
-def _reader(path: Path) -> Callable[[], dict[str, Any]]:
+def tensors_in(path: Path) -> Callable[[], dict[str, Any]]:
     """Tensors are read when they are asked for: many profiles of a wide network fill the memory."""
 
     def read() -> dict[str, Any]:
@@ -294,7 +292,7 @@ def _build_outcome(plan: Plan) -> Outcome:
         weights={key: build.content["weights"][key] for key in ("md5", "sha256")},
         frozen=pinned_predictions(project, build),
         holdout=kept.holdout_predictions(build),
-        tensors=_reader(path) if path.exists() else None,
+        tensors=tensors_in(path) if path.exists() else None,
         digests=() if trace is None else trace.weights[1:],
     )
 

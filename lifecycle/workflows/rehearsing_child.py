@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.domain.classifier import Numerics, Recipe
-from lifecycle.workflows.boundary import guarded
+from lifecycle.workflows.boundary import guarded, leave
 from lifecycle.workflows.stage import die_with_parent
 
 CLASSES = "{}_classes.npy"
@@ -28,7 +28,7 @@ FROZEN, HOLDOUT, FROZEN_EPOCHS = "frozen.npy", "holdout.npy", "frozen_epochs.npy
 def main() -> None:
     """Do the task of the folder named on the command line, and exit with its code."""
     die_with_parent()
-    sys.exit(guarded(lambda: _work(Path(sys.argv[1]))))
+    leave(guarded(lambda: _work(Path(sys.argv[1]))))
 
 
 def _work(folder: Path) -> None:
@@ -69,7 +69,7 @@ def rehearse_here(project: Any, recipe: Recipe, folder: Path) -> None:
 
 
 def _examples(project: Any, folder: Path, part: str) -> Any:
-    """The prepared input, and the class indices that the parent found for it.
+    """The prepared input, and the targets that the parent found for it.
 
     Found there, because whoever finds them loads more libraries than a training needs.
     """
@@ -113,10 +113,10 @@ class _Watch:
         from lifecycle.training.trainer import scores
 
         classifier = self.project.classifier
-        model = build_model(classifier.model, self.recipe, x.shape[1], len(classifier.classes))
+        model = build_model(classifier.model, self.recipe, x.shape[-1], len(classifier.classes))
         load_tensors(model, dict(tensors))
         model.eval()
-        return scores(model, x, self.recipe)
+        return scores(model, x, self.recipe, classifier.task)
 
 
 def _tell(entry: Mapping[str, Any]) -> None:

@@ -17,24 +17,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from lifecycle.domain.classifier import ModelPlan, Recipe
+from lifecycle.domain.classifier import Recipe, Task
 from lifecycle.dossier.builds import read_build
 from lifecycle.dossier.files import read_json
 from lifecycle.dossier.traces import from_bytes, to_bytes
 from lifecycle.models.build import tensors_of
-from lifecycle.models.mlp import MLP
+from lifecycle.models.network import Network
 from lifecycle.numerics.fingerprint import fingerprint
 from lifecycle.numerics.modes import framework_facts
 from lifecycle.numerics.recording import Recorder, recording
 from lifecycle.training.optimising import Optimiser
 from lifecycle.training.trace import Tracer, moments, state_digest, state_tensors
 from lifecycle.training.trainer import Epoch, Examples, Step, Watcher, scores, train
-from lifecycle.workflows.boundary import guarded
+from lifecycle.workflows.boundary import guarded, leave
 from lifecycle.workflows.building import examples
 from lifecycle.workflows.project import open_project
 from lifecycle.workflows.rehearsing_child import recipe_of
+from lifecycle.workflows.terms import plan_of
 
 BEFORE, INITIAL = "state before the step", "initial values"
 
@@ -88,15 +90,18 @@ class Replay(Watcher):
         self.states: list[str] = []
         self.done = self.handed = 0
 
-    def bind(self, tracer: Tracer, holdout: Examples) -> None:
+    def bind(self, tracer: Tracer, holdout: Examples, kind: Task) -> None:
         """What is needed of the data."""
-        self.tracer, self.holdout = tracer, holdout
+        self.tracer, self.holdout, self.kind = tracer, holdout, kind
 
-    def start(self, model: MLP, optimiser: Optimiser) -> None:
+    def start(self, model: Network, optimiser: Optimiser) -> None:
         """See `Watcher`."""
         self.model, self.optimiser = model, optimiser
         self.recorder = Recorder(model)
-        model.ops = recording(model.ops, self.recorder)
+        watched = recording(model.ops, self.recorder)
+        for module in model.modules():  # blocks hold the operations too
+            if hasattr(module, "ops"):
+                setattr(module, "ops", watched)  # noqa: B010  # no module's type tells of it
         self.tracer.start(model, optimiser)
         facts = framework_facts(self.recipe.numerics)
         self.line.tell("start", environment=fingerprint(), framework=facts)
@@ -161,11 +166,11 @@ class Replay(Watcher):
         save_file(tensors, path)
         self.line.ask(event, step=self.done, file=str(path), **facts)
 
-    def epoch(self, epoch: Epoch, model: MLP) -> None:
+    def epoch(self, epoch: Epoch, model: Network) -> None:
         """An epoch ended (an observer)."""
         self.tracer.epoch(epoch, model)
         self._require_same("weights", self.tracer.weights[-1], self.done)
-        called = scores(model, self.holdout.x, self.recipe).argmax(axis=1).tolist()
+        called = _called(scores(model, self.holdout.x, self.recipe, self.kind), self.kind)
         if self.done >= self.task["weights_from"]:
             self._weights("epoch", called=called)
         else:
@@ -174,11 +179,19 @@ class Replay(Watcher):
             raise Enough
 
 
+def _called(values: NDArray[np.float64], kind: Task) -> list[int]:
+    """What each case is called: its highest class, or the classes at 0.5 or above as bits."""
+    if kind == "single":
+        found: list[int] = values.argmax(axis=1).tolist()
+        return found
+    return [sum(1 << j for j, one in enumerate(row) if one >= 0.5) for row in values.tolist()]
+
+
 def main() -> None:
     """Do the task named on the command line, and exit with its code."""
     path = Path(sys.argv[1])
     line = Line(path.parents[1])
-    sys.exit(guarded(lambda: _work(read_json(path), path.parent, line)))
+    leave(guarded(lambda: _work(read_json(path), path.parent, line)))
 
 
 def _work(task: Any, folder: Path, line: Line) -> None:
@@ -188,8 +201,8 @@ def _work(task: Any, folder: Path, line: Line) -> None:
     replay = Replay(task, folder, line, recipe)
     training, holdout = examples(project, "training"), examples(project, "holdout")
     tracer = Tracer(training)
-    replay.bind(tracer, holdout)
-    plan = ModelPlan(**_tuples(build.content["terms"]["model"]))
+    replay.bind(tracer, holdout, build.content["task"])
+    plan = plan_of(build.content["terms"]["model"])
     task["steps"] = -(-len(training.y) // recipe.minibatch)
     try:
         classes = len(build.content["classes"])
@@ -200,10 +213,6 @@ def _work(task: Any, folder: Path, line: Line) -> None:
     if task["trace"] is None:
         path.write_bytes(to_bytes(tracer.trace()))
     line.ask("done", states=replay.states, file=str(path))
-
-
-def _tuples(entry: Any) -> dict[str, Any]:
-    return {key: tuple(v) if isinstance(v, list) else v for key, v in entry.items()}
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lifecycle.dossier.files import write_json
 from lifecycle.errors import UnusableInputError
-from lifecycle.workflows.boundary import guarded
+from lifecycle.workflows.boundary import guarded, leave
 from lifecycle.workflows.project import Project, open_project
 
 LAST_FAILURE = Path("work") / "last-failure.json"
@@ -30,7 +30,7 @@ def run_stage(stage: str, workflow: Callable[[Project], None]) -> None:
         with alone(project):
             workflow(project)
 
-    sys.exit(_noted(stage, name, guarded(work)))
+    leave(_noted(stage, name, guarded(work)))
 
 
 def _noted(stage: str, name: str, code: int) -> int:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from typing import Any
 
-from lifecycle.domain.classifier import Classifier
+from lifecycle.domain.classifier import (
+    Classifier,
+    ConformerPlan,
+    ModelPlan,
+    Plan,
+    Recipe,
+    ResidualPlan,
+)
 from lifecycle.dossier.builds import Build, first_of
 from lifecycle.errors import UnusableInputError
 from lifecycle.params.reader import PARAMS
@@ -19,7 +26,7 @@ def terms_of(classifier: Classifier) -> dict[str, Any]:
     everything = asdict(classifier)
     terms = {key: everything[key] for key in KEPT}
     terms["search"] = {key: terms["search"][key] for key in ("run", "points", "epochs")}
-    terms["frozen"] = {"fraction": everything["frozen"]["fraction"]}
+    terms["frozen"] = {key: everything["frozen"][key] for key in ("fraction", "folds")}
     return {key: _plain(value) for key, value in terms.items()}
 
 
@@ -39,13 +46,28 @@ def require_same_terms(name: str, classifier: Classifier, builds: tuple[Build, .
     first = first_of(builds, classifier.version)
     if first is None:
         return
-    changes = changed_terms(first.content["terms"], terms_of(classifier))
+    changes = changed_terms(_completed(first.content["terms"]), terms_of(classifier))
     if changes:
         raise UnusableInputError(
             f"{PARAMS}: classifiers.{name}: changed since {first.name} of version "
             f"{classifier.version}: {'; '.join(changes)}. A rebuild keeps these: set them back, "
             "or give the classifier a new `version`"
         )
+
+
+def plan_of(entry: Mapping[str, Any]) -> Plan:
+    """The network that `terms_of` wrote down."""
+    kinds = {"mlp": ModelPlan, "ecg-baseline": ResidualPlan, "ecg-conformer": ConformerPlan}
+    values = {key: tuple(v) if isinstance(v, list) else v for key, v in entry.items()}
+    plan: Plan = kinds[entry["kind"]](**values)
+    return plan
+
+
+def _completed(terms: Mapping[str, Any]) -> dict[str, Any]:
+    """Terms of a build that was made before a key existed: it was made with the key's default."""
+    known = {one.name: one.default for one in fields(Recipe) if one.default is not MISSING}
+    added = {key: known[key] for key in ("order", "positive_weights")}
+    return {**terms, "recipe": {**added, **terms["recipe"]}}
 
 
 def changed_terms(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> list[str]:

@@ -106,7 +106,8 @@ def test_a_perfect_rebuild_passes():
         "arithmetic",
     ]
     assert verdict.shown["not_applicable"] == [
-        "holdout", "consistency.identity", "discordant.count", "critical", "gained", "margins",
+        "holdout", "auc.macro", "consistency.identity", "discordant.count", "critical", "gained",
+        "margins",
         "actions.count", "rehearsals",
     ]  # fmt: skip
     assert (verdict.shown["level"], verdict.shown["patients_needed"]) == (0.025, 72)

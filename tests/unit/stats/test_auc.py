@@ -7,7 +7,14 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from lifecycle.errors import UnusableInputError
-from lifecycle.stats.auc import auc, error_at_full_recall, macro_auc, paired_delong
+from lifecycle.stats.auc import (
+    AucInterval,
+    auc,
+    auc_intervals,
+    error_at_full_recall,
+    macro_auc,
+    paired_delong,
+)
 
 
 def drawn(seed, n=60):
@@ -91,3 +98,56 @@ def test_delong_of_equal_scores_has_no_p_value():
 def test_delong_needs_two_patients_a_side():
     scores = np.array([0.1, 0.2, 0.3])
     assert paired_delong(scores, scores, np.array([True, False, False]), ["a", "b", "c"]) is None
+
+
+def _cohort(n: int = 120) -> tuple[np.ndarray, list[str], list[str]]:
+    rng = np.random.Generator(np.random.PCG64(5))
+    scores = rng.integers(0, 40, (n, 3)) / 40  # ties are common
+    labels = ["|".join(c for c, p in zip("ABC", row, strict=True) if p < 0.3) for row in scores]
+    return (
+        scores + rng.normal(0, 0.3, scores.shape).round(1),
+        labels,
+        [str(i // 2) for i in range(n)],
+    )
+
+
+def test_areas_are_those_without_resampling() -> None:
+    scores, labels, patients = _cohort()
+    macro, classes = auc_intervals(scores, labels, "ABC", patients, resamples=20)
+    expected, each = macro_auc(scores, labels, "ABC")
+    assert macro.area == pytest.approx(expected, abs=1e-15)
+    assert {name: one.area for name, one in classes.items()} == pytest.approx(each, abs=1e-15)
+
+
+def test_the_bootstrap_is_that_of_resampled_cases() -> None:
+    scores, labels, patients = _cohort(40)
+    macro, _ = auc_intervals(scores, labels, "ABC", patients, seed=3, resamples=50)
+    rng = np.random.Generator(np.random.PCG64(3))
+    known = [i for i, label in enumerate(labels) if label]
+    names = sorted({patients[i] for i in known})
+    found = []
+    for _ in range(50):
+        drawn = [names[at] for at in rng.integers(len(names), size=len(names))]
+        rows = [i for patient in drawn for i in known if patients[i] == patient]
+        found.append(macro_auc(scores[rows], [labels[i] for i in rows], "ABC")[0])
+    low, high = np.quantile(np.array(found, dtype=float), (0.025, 0.975), method="inverted_cdf")
+    assert (macro.low, macro.high) == pytest.approx((low, high), abs=1e-12)
+
+
+def test_twins_widen_the_interval() -> None:
+    scores, labels, patients = _cohort()
+    twice = np.repeat(scores, 2, axis=0), [x for x in labels for _ in range(2)]
+    alone, _ = auc_intervals(*twice, "ABC", [str(i) for i in range(240)])
+    twins, _ = auc_intervals(*twice, "ABC", [p for p in patients for _ in range(2)])
+    assert twins.high - twins.low > 1.2 * (alone.high - alone.low)
+
+
+def test_a_class_without_positives_has_no_area_and_no_interval() -> None:
+    scores, labels, patients = _cohort()
+    macro, classes = auc_intervals(
+        np.column_stack([scores, scores[:, 0]]), labels, "ABCD", patients, resamples=10
+    )
+    assert classes["D"] == AucInterval(None, None, None, 0, 0)
+    assert macro.area == pytest.approx(macro_auc(scores, labels, "ABC")[0])
+    nothing, _ = auc_intervals(scores, [""] * len(scores), "ABC", patients)
+    assert nothing.area is None

@@ -100,12 +100,12 @@ def test_the_network_is_the_paper_s() -> None:
 
 def test_scores_lie_on_the_simplex_and_nan_is_refused() -> None:
     model = build_model(PLAN, RECIPE, 10, 3)
-    found = scores(model, _examples().x, RECIPE)
+    found = scores(model, _examples().x, RECIPE, "single")
     assert np.abs(found.sum(axis=1) - 1).max() < 1e-12
     bad = _examples().x.copy()
     bad[2, 0] = np.nan
     with pytest.raises(UnusableInputError, match="case number 3"):
-        scores(model, bad, RECIPE)
+        scores(model, bad, RECIPE, "single")
 
 
 def test_a_loss_that_overflows_is_named_with_its_epoch() -> None:
