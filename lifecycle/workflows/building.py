@@ -21,6 +21,7 @@ from lifecycle.dossier import builds as kept
 from lifecycle.dossier.files import folder_whole, read_json, write_json, write_whole
 from lifecycle.dossier.predictions import write_parquet
 from lifecycle.dossier.traces import TRACE, to_bytes
+from lifecycle.dossier.weights import packed
 from lifecycle.errors import UnusableInputError
 from lifecycle.gate.judge import policy_digest
 from lifecycle.workflows.boundary import say
@@ -249,13 +250,10 @@ def _write_build(
     run_id: str,
     trace: bytes,
 ) -> None:
-    from safetensors.numpy import save
-
     _, cases = read_input(project, "holdout")
     predictions = predictions_of(project, cases, held)
     with folder_whole(project.build) as folder:
-        data = save({name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)})
-        (folder / WEIGHTS).write_bytes(data)
+        (folder / WEIGHTS).write_bytes(packed(tensors))
         (folder / TRACE).write_bytes(trace)
         write_parquet(folder / kept.HOLDOUT, predictions)
         write_json(folder / FACTS, facts)

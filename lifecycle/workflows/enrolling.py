@@ -18,6 +18,7 @@ from lifecycle.dossier.attempts import record_attempt
 from lifecycle.dossier.files import folder_whole, read_json, write_json, write_whole
 from lifecycle.dossier.predictions import read_parquet, write_parquet
 from lifecycle.dossier.traces import TRACE
+from lifecycle.dossier.weights import unpacked
 from lifecycle.errors import IntegrityError, UnusableInputError
 from lifecycle.workflows.boundary import say
 from lifecycle.workflows.building import FACTS, WEIGHTS, predictions_of, resolved_recipe
@@ -47,16 +48,14 @@ def predict_frozen(project: Project) -> None:
 
 
 def _read_weights(project: Project, facts: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    from safetensors.numpy import load
-
     path = project.build / WEIGHTS
     try:
-        tensors = load(path.read_bytes())
+        tensors = unpacked(path.read_bytes())
     except Exception as error:  # noqa: BLE001  # safetensors raises a bare Exception subclass
         raise IntegrityError(f"{path} cannot be read: {error}; run `dvc repro`") from None
     if tensors_digests(tensors) != facts["weights"]:
         raise IntegrityError(f"{path} holds other weights than the build stage recorded")
-    return dict(tensors)
+    return tensors
 
 
 def _frozen_scores(

@@ -23,6 +23,7 @@ from lifecycle.dossier import rehearsals as evidence
 from lifecycle.dossier.builds import Build
 from lifecycle.dossier.files import folder_whole, read_json, write_json
 from lifecycle.dossier.traces import trace_of
+from lifecycle.dossier.weights import unpacked
 from lifecycle.errors import ExitCode, UnusableInputError, UsageError
 from lifecycle.numerics.fingerprint import fingerprint
 from lifecycle.numerics.profiles import STAND_IN, Choice, Profile, choose
@@ -266,13 +267,7 @@ def _array(path: Path) -> Any:
 
 def tensors_in(path: Path) -> Callable[[], dict[str, Any]]:
     """Tensors are read when they are asked for: many profiles of a wide network fill the memory."""
-
-    def read() -> dict[str, Any]:
-        from safetensors.numpy import load
-
-        return dict(load(path.read_bytes()))
-
-    return read
+    return lambda: unpacked(path.read_bytes())
 
 
 def _compared(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:

@@ -129,10 +129,9 @@ def _write_arrays(
     held: NDArray[np.float64],
     frozen: list[NDArray[np.float64]],
 ) -> None:
-    from safetensors.numpy import save
+    from lifecycle.dossier.weights import packed
 
-    data = save({name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)})
-    (folder / WEIGHTS).write_bytes(data)
+    (folder / WEIGHTS).write_bytes(packed(tensors))
     np.save(folder / HOLDOUT, held, allow_pickle=False)
     np.save(folder / FROZEN, frozen[-1], allow_pickle=False)
     np.save(folder / FROZEN_EPOCHS, np.stack(frozen), allow_pickle=False)

@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
 
 from lifecycle.domain.classifier import Recipe, Task
 from lifecycle.dossier.builds import read_build
 from lifecycle.dossier.files import read_json
 from lifecycle.dossier.traces import from_bytes, to_bytes
+from lifecycle.dossier.weights import packed
 from lifecycle.models.build import tensors_of
 from lifecycle.models.network import Network
 from lifecycle.numerics.fingerprint import fingerprint
@@ -162,8 +162,7 @@ class Replay(Watcher):
     def _weights(self, event: str, **facts: Any) -> None:
         self.handed += 1
         path = self.folder / f"{self.task['build']}-{self.handed}.safetensors"
-        tensors = {name: np.ascontiguousarray(v) for name, v in tensors_of(self.model).items()}
-        save_file(tensors, path)
+        path.write_bytes(packed(tensors_of(self.model)))
         self.line.ask(event, step=self.done, file=str(path), **facts)
 
     def epoch(self, epoch: Epoch, model: Network) -> None:

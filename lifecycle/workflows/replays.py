@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from lifecycle.dossier.builds import Build
 from lifecycle.dossier.files import write_json
+from lifecycle.dossier.weights import unpacked
 from lifecycle.errors import ExitCode, IntegrityError, UnusableInputError
 from lifecycle.workflows.project import Project
 
@@ -147,12 +148,10 @@ def read_array(path: Path) -> NDArray[Any]:
 
 def read_weights(event: Event) -> dict[str, NDArray[Any]]:
     """Weights that were handed over; their file is removed."""
-    from safetensors.numpy import load_file
-
     path = Path(event["file"])
-    tensors = load_file(path)
+    tensors = unpacked(path.read_bytes())
     path.unlink()
-    return dict(tensors)
+    return tensors
 
 
 def compare(one: NDArray[Any], two: NDArray[Any]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ DEEPER = {
 SMALL = {
     "baseline": ResidualPlan("ecg-baseline", (8, 12), (1, 2)),
     "conformer": ConformerPlan(
-        "ecg-conformer", 6, 8, (1, 2), conformers=2, features=8, penalty=0.5
+        "ecg-conformer", 6, 8, (1, 2), dropout=0.1, conformers=2, features=8, penalty=0.5
     ),
 }
 NATIVE = Numerics(mode="native")

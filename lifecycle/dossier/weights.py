@@ -1,0 +1,23 @@
+"""Named tensors as one safetensors file: the shapes and bits that were given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load, save
+
+
+def packed(tensors: Mapping[str, NDArray[Any]]) -> bytes:
+    """The bytes of a safetensors file that holds the tensors, sorted by name.
+
+    Not `np.ascontiguousarray`: it gives a scalar (BatchNorm's count of batches) one dimension.
+    """
+    return save({name: np.asarray(tensors[name], order="C") for name in sorted(tensors)})
+
+
+def unpacked(data: bytes) -> dict[str, NDArray[Any]]:
+    """The tensors of a safetensors file; whatever the library says of a broken one is raised."""
+    return dict(load(data))
