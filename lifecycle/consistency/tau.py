@@ -25,6 +25,7 @@ from lifecycle.stats.intervals import lower_bound, upper_bound
 Scores = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
+STATUSES = ("proposed", "provisional", "refused")
 RESAMPLES = 1000  # of patients, for the uncertainty of a tau at less than perfect precision
 OPTIMISTIC = (
     "Precision and recall are read on the holdout that tau was chosen on, so they are optimistic "
@@ -330,6 +331,26 @@ def _said(
     return f"{shows}; the target of {plan.target:g} is met."
 
 
+def _summary(chosen: list[Choice]) -> str:
+    """One cutoff is told in full; of many, what may be called (each is told in `chosen`)."""
+    if len(chosen) == 1:
+        return chosen[0].said
+    sides = [[c for c in chosen if c.side == side] for side in ("yes", "no")]
+    return " ".join(_side_said(side) for side in sides if side)
+
+
+def _side_said(chosen: list[Choice]) -> str:
+    what = "called" if chosen[0].side == "yes" else "ruled out"
+    names = {s: [c.positive for c in chosen if c.status == s] for s in STATUSES}
+    used = len(chosen) - len(names["refused"])
+    said = f"{used} of {len(chosen)} classes can be {what}"
+    if names["provisional"]:
+        said += f", provisionally {', '.join(names['provisional'])}"
+    if names["refused"]:
+        said += f"; never {what} (no cutoff, or too few patients): {', '.join(names['refused'])}"
+    return f"{said}."
+
+
 def _evidence(holdout: Predictions, plan: TauPlan, chosen: list[Choice]) -> dict[str, Any]:
     return {
         "mode": "per-class" if holdout.task == "multi" else plan.mode,
@@ -341,7 +362,7 @@ def _evidence(holdout: Predictions, plan: TauPlan, chosen: list[Choice]) -> dict
         "holdout_patients": len(set(holdout.patients)),
         "holdout_digest": holdout.digest(),
         "chosen": [plain(choice) for choice in chosen],
-        "said": " ".join(choice.said for choice in chosen),
+        "said": _summary(chosen),
         "note": OPTIMISTIC,
     }
 

@@ -15,7 +15,8 @@ def packed(tensors: Mapping[str, NDArray[Any]]) -> bytes:
 
     Not `np.ascontiguousarray`: it gives a scalar (BatchNorm's count of batches) one dimension.
     """
-    return save({name: np.asarray(tensors[name], order="C") for name in sorted(tensors)})
+    data: bytes = save({name: np.asarray(tensors[name], order="C") for name in sorted(tensors)})
+    return data
 
 
 def unpacked(data: bytes) -> dict[str, NDArray[Any]]:

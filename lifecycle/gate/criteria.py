@@ -145,7 +145,6 @@ def tau(policy: Policy, evidence: Evidence) -> Findings:
         status, said = "inconclusive", f"tau is refused for {', '.join(critical)}: {said}"
     else:
         status = "pass"
-        said += f" Not reported: {', '.join(sorted(closed))}." if closed else ""
     bound = _finite(cutoffs.evidence.get("precision_bound"))
     limit = _finite(cutoffs.evidence.get("refuse_below"))
     return (Finding("tau", status, None, limit, bound, said),)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
+from lifecycle.domain.predictions import Cutoffs
 from lifecycle.domain.verdict import Finding, Verdict
 from lifecycle.dossier.builds import RUN, Build, read_builds
 from lifecycle.dossier.files import read_json
@@ -50,10 +51,25 @@ def show_threshold(project: Project, as_json: bool) -> str:
     if cutoffs.status != "refused" and len(values) == 1:
         lines.append(f"tau = {values[0]:.6g} for every class ({cutoffs.status})")
     elif cutoffs.status != "refused":
-        pairs = zip(project.classifier.classes, cutoffs.yes, strict=True)
-        lines += [f"tau = {value:.6g} for {name}" for name, value in pairs]
+        lines += _choices(cutoffs)
     said = [str(cutoffs.evidence.get(key, "")) for key in ("said", "note")]
     return "\n".join([*lines, *(text for text in said if text)])
+
+
+def _choices(cutoffs: Cutoffs) -> list[str]:
+    """A line for each class and side: the cutoff, its patients and what they show."""
+    lines = [
+        f"{'class':<16} {'call':<8} {'tau':>11} {'patients':>11} {'precision at least':>19}  status"
+    ]
+    for chosen in cutoffs.evidence.get("chosen", ()):
+        call = "present" if chosen["side"] == "yes" else "absent"
+        value = "none" if chosen["tau"] is None else f"{chosen['tau']:.6g}"
+        patients = f"{chosen['tp']} of {chosen['n_pos']}"
+        lines.append(
+            f"{chosen['positive']:<16} {call:<8} {value:>11} {patients:>11} "
+            f"{chosen['precision_bound']:>19.3f}  {chosen['status']}"
+        )
+    return lines
 
 
 def list_builds(project: Project, as_json: bool) -> str:

@@ -19,7 +19,12 @@ from lifecycle.workflows.project import open_project
 
 @pytest.mark.parametrize(
     ("name", "cases", "origin"),
-    [("gbm-methylation", 339, "simulated"), ("breast-cytology", 142, "real")],
+    [
+        ("gbm-methylation", 339, "simulated"),
+        ("breast-cytology", 142, "real"),
+        ("ecg-baseline", 248, "simulated"),
+        ("ecg-conformer", 248, "simulated"),
+    ],
 )
 def test_a_shipped_pin_holds(tmp_path: Path, name: str, cases: int, origin: str) -> None:
     shutil.copy(ROOT / "params.yaml", tmp_path)
