@@ -20,6 +20,8 @@ from lifecycle.errors import UnusableInputError
 
 Progress = Callable[[str], None]
 
+_EVERY = 1000  # simulated records between two sentences of progress
+
 
 def import_cohort(
     source: CohortSource,
@@ -88,7 +90,12 @@ def _read_ecg(source: CohortSource, classes: tuple[str, ...], root: Path, say: P
     if source.source == "simulated_ecg":
         from lifecycle.cohorts.ecg.simulate import load_settings, simulate  # noqa: PLC0415
 
-        cohort = simulate(load_settings(root / source.path))
+        def advance(done: int, total: int) -> None:
+            if done % _EVERY == 0:
+                say(f"{done} of {total} records made")
+
+        cohort = simulate(load_settings(root / source.path), advance)
+        say(f"{len(cohort.ids)} cases x {len(cohort.features)} leads ({cohort.origin})")
     else:
         from lifecycle.cohorts.ecg.read import import_ecg  # noqa: PLC0415
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -62,14 +63,34 @@ def split_data(project: Project) -> None:
     cohort, frozen = cohorts_of(project)
     classifier = project.classifier
     kept = kept_parts(project)
-    parts = splitting.assign(
-        _known_labels(cohort, classifier.classes), frozen, classifier.split, classifier.frozen, kept
-    )
+    known = _known_labels(cohort, classifier.classes)
+    parts = splitting.assign(known, frozen, classifier.split, classifier.frozen, kept)
     ids = [*cohort.ids, *(frozen.ids if frozen is not None else ())]
     splitting.write_parts(project.parts, parts, ids)
-    aside = sum(part == "aside" for part in parts.values())
+    aside = _aside(known, parts, kept)
     if aside:
-        say(f"{project.name}: {aside} new cases of frozen patients are set aside")
+        reasons = "; ".join(f"{count} {reason}" for reason, count in aside.items())
+        say(f"{project.name}: {aside.total()} cases are set aside: {reasons}")
+
+
+def _aside(
+    cohort: Cohort, parts: Mapping[str, Part], kept: Mapping[str, Part] | None
+) -> Counter[str]:
+    """How many cases belong to no part, by the reason (those of `splitting.assign`)."""
+    labels = dict(zip(cohort.ids, cohort.labels, strict=True))
+    return Counter(
+        _why_aside(case, label, kept) for case, label in labels.items() if parts[case] == "aside"
+    )
+
+
+def _why_aside(case: str, label: str, kept: Mapping[str, Part] | None) -> str:
+    if not label:
+        return "without a known label"
+    if kept is None:
+        return "without a fold"
+    if case in kept:
+        return "as in the first build"
+    return "new, of patients or groups that are frozen or in two parts"
 
 
 def _known_labels(cohort: Cohort, classes: tuple[str, ...]) -> Cohort:

@@ -39,6 +39,7 @@ PAGES = (
     "docs/how-to/keep-data-and-weights.md",
     "docs/how-to/new-version.md",
     "docs/how-to/real-data.md",
+    "docs/how-to/ecg.md",
     "docs/how-to/tracking-server.md",
     "docs/reference/pipeline.md",
     "docs/reference/cli.md",
@@ -48,6 +49,8 @@ PAGES = (
 NOT_RUN: Mapping[str, str] = {
     r"make (rebuild|test)": "makes an environment and trains at full size",
     r"lifecycle \w+ (glioma|medulloblastoma)-methylation": "needs the laboratory's data",
+    r"lifecycle \w+ ptbxl-(baseline|conformer)": "needs the laboratory's data",
+    r"lifecycle (build|rehearse) ecg-(baseline|conformer).*": "trains an ECG network several times",
     r"createdb .*": "needs a PostgreSQL server",
     r"mlflow db upgrade .*": "needs a PostgreSQL server",
     r"mlflow server .*": "serves until it is stopped",

@@ -424,3 +424,21 @@ def test_the_reference_annotation_joins_by_sentrix_id(methylation: Path, tmp_pat
     assert len(gbm) == 347
     assert len({cohort.groups[i] for i in gbm}) == 187  # slides, as the design counts them
     assert len(set(cohort.labels)) == 91
+
+
+def test_the_simulated_ecg_tells_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lifecycle.cohorts.read._EVERY", 100)
+    settings = "seed: 1\nrecords: 250\nseconds: 5\nrate: 50\n"
+    (tmp_path / "ecg.yaml").write_text(settings, encoding="utf-8")
+    source = CohortSource(source="simulated_ecg", path="ecg.yaml", measures="ecg")
+    said: list[str] = []
+    cohort = import_cohort(source, ("SR", "AFIB"), "multi", tmp_path, said.append)
+    assert len(cohort.ids) == 250
+    assert said == [
+        "reading ecg.yaml",
+        "100 of 250 records made",
+        "200 of 250 records made",
+        "250 cases x 12 leads (simulated)",
+    ]

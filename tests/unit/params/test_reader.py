@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from lifecycle.domain.classifier import ConformerPlan, ResidualPlan
 from lifecycle.errors import UnusableInputError, UsageError
 from lifecycle.params.reader import load, load_one
 
@@ -23,10 +24,15 @@ def _write(folder: Path, document: object) -> Path:
 
 def test_the_shipped_file_is_read() -> None:
     found = load(ROOT)
-    assert list(found) == ["gbm-methylation", "breast-cytology"]
+    assert list(found) == ["gbm-methylation", "breast-cytology", "ecg-baseline", "ecg-conformer"]
     assert len(found["gbm-methylation"].classes) == 7
     assert found["gbm-methylation"].recipe.lr == 0.0094
     assert found["breast-cytology"].frozen.fraction == 0.25
+    assert found["ecg-baseline"].model == ResidualPlan(
+        kind="ecg-baseline", widths=(16, 32, 48), blocks=(1, 1, 1), dropout=(0.2, 0.1)
+    )
+    assert isinstance(found["ecg-conformer"].model, ConformerPlan)
+    assert found["ecg-conformer"].split.folds == ("9",)
 
 
 def test_the_template_engine_reads_the_same_numbers(tmp_path: Path) -> None:
