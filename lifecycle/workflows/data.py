@@ -29,14 +29,18 @@ def import_data(project: Project) -> None:
     builds = read_builds(project.layout)
     require_same_terms(project.name, project.classifier, builds)
     classifier = project.classifier
+
+    def told(sentence: str) -> None:
+        say(f"{project.name}: {sentence}")
+
     cohort = read.import_cohort(
-        classifier.cohort, classifier.classes, classifier.task, project.root
+        classifier.cohort, classifier.classes, classifier.task, project.root, told
     )
     store.write(project.cohort, cohort)
     said = _told(project, cohort)
     if classifier.frozen.source is not None:
         frozen = read.import_cohort(
-            classifier.frozen.source, classifier.classes, classifier.task, project.root
+            classifier.frozen.source, classifier.classes, classifier.task, project.root, told
         )
         store.write(project.frozen, frozen)
         said += f"; separate frozen set: {len(frozen.ids)} cases"
