@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -292,7 +293,14 @@ def run_facts(project: Project, run_id: str) -> dict[str, Any]:
         "clean": clean,
         "built": datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
         "policy": policy_digest(project.classifier.policy),
+        "by": builder(project.root),
     }
+
+
+def builder(root: Path) -> str:
+    """Who builds: git's e-mail of this person, else the login. Who builds does not sign."""
+    named = _git(root, "config", "user.email")
+    return named.strip() if named and named.strip() else getpass.getuser()
 
 
 def git_state(root: Path) -> tuple[str, bool | None]:

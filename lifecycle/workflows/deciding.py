@@ -7,8 +7,6 @@ from dataclasses import asdict
 from typing import Any
 
 from lifecycle.consistency import agree as agreeing
-from lifecycle.consistency.align import align, take
-from lifecycle.consistency.calls import call
 from lifecycle.consistency.tau import choose, curve
 from lifecycle.domain.digests import digest_of
 from lifecycle.domain.predictions import Cutoffs, Predictions
@@ -16,9 +14,8 @@ from lifecycle.dossier import builds as kept
 from lifecycle.dossier.attempts import read_attempts, require_attempts
 from lifecycle.dossier.builds import Build
 from lifecycle.dossier.files import folder_whole, read_json, read_record, write_json, write_whole
-from lifecycle.dossier.pins import read_pins
 from lifecycle.errors import IntegrityError, UnusableInputError
-from lifecycle.stats.intervals import attempt_level
+from lifecycle.release.case import agreement_of, faced, pinned_scores
 from lifecycle.workflows.boundary import say
 from lifecycle.workflows.data import pinned_cohort
 from lifecycle.workflows.project import Project
@@ -114,14 +111,7 @@ def pinned_predictions(project: Project, build: Build) -> Predictions:
         IntegrityError: they are scores of other cases.
     """
     _, pin = pinned_cohort(project)
-    predictions = kept.frozen_predictions(build)
-    if set(predictions.ids) != set(pin.cases):
-        odd = sorted(set(predictions.ids) ^ set(pin.cases))[0]
-        raise IntegrityError(
-            f"{build.folder / kept.FROZEN}: the cases are not those of pin {pin.number} "
-            f"(first: {odd})"
-        )
-    return predictions
+    return pinned_scores(project.layout, build, pin)
 
 
 def references(before: tuple[Build, ...], released: frozenset[int]) -> tuple[Build, ...]:
@@ -151,9 +141,12 @@ def comparison_of(project: Project) -> dict[str, Any]:
     pinned_predictions(project, build)  # also where there is nothing to compare with
     cutoffs = read_cutoffs(project)
     # Signed releases are not there yet: nothing is released, and the verdict's basis says so.
-    faced = references(before, frozenset())
-    names = [reference.name for reference in faced]
-    agreement = _agreement(project, build, names, cutoffs) if faced else None
+    names = [reference.name for reference in references(before, frozenset())]
+    agreement = None
+    if names:
+        aligned = faced_predictions(project, build, names)
+        policy = project.classifier.policy
+        agreement = agreement_of(aligned, cutoffs, policy, attempt_of(project, build))
     return {
         "build": build.name,
         "references": names,
@@ -167,56 +160,12 @@ def comparison_of(project: Project) -> dict[str, Any]:
 def faced_predictions(project: Project, build: Build, names: list[str]) -> dict[str, Predictions]:
     """Frozen scores of the references and of the build (last), on the same cases.
 
-    A reference scored under an earlier pin is compared on the cases that the amendment left as
-    they were: its scores of a changed case are scores of something else.
-    """
-    found, amended = {}, False
-    for name in names:
-        reference = kept.read_build(project.layout, int(name[1:]))
-        unchanged = _unchanged_cases(project, reference)
-        amended = amended or unchanged is not None
-        if unchanged is None:
-            found[name] = pinned_predictions(project, reference)
-        else:
-            scores = kept.frozen_predictions(reference)
-            found[name] = take(scores, [i for i, c in enumerate(scores.ids) if c in unchanged])
-    found[build.name] = pinned_predictions(project, build)
-    return align(found, allow_missing=amended)
-
-
-def _unchanged_cases(project: Project, reference: Build) -> set[str] | None:
-    """Cases that are the same under a reference's pin and the one in force; None for one pin.
-
     Raises:
-        IntegrityError: the pin that the reference was scored under is not in the file of pins.
+        IntegrityError: the frozen set is not the pinned one, or scores are of other cases.
     """
-    pins = [pin for pin in read_pins(project.layout.pins) if pin.version == reference.version]
-    total = reference.content["inputs"]["pin"]["total"]
-    old = next((pin for pin in pins if pin.total == total), None)
-    if old is None:
-        raise IntegrityError(
-            f"{project.layout.pins}: the pin that {reference.name} was scored under is missing"
-        )
-    if old is pins[-1]:
-        return None
-    now = pins[-1].cases
-    return {case for case, digest in old.cases.items() if now.get(case) == digest}
-
-
-def _agreement(
-    project: Project, build: Build, names: list[str], cutoffs: Cutoffs
-) -> agreeing.Agreement:
-    policy = project.classifier.policy
-    aligned = faced_predictions(project, build, names)
-    calls = tuple(call(predictions, cutoffs) for predictions in aligned.values())
-    return agreeing.agree(
-        agreeing.Series(tuple(aligned), calls),
-        attempt_level(policy.alpha, max(1, attempt_of(project, build))),
-        unit=policy.unit,
-        subgroups=aligned[build.name].subgroups,
-        scores=[predictions.scores for predictions in aligned.values()],
-        actions=policy.actions,
-    )
+    _, pin = pinned_cohort(project)
+    references = [kept.read_build(project.layout, int(name[1:])) for name in names]
+    return faced(project.layout, build, references, pin.total)
 
 
 def attempt_of(project: Project, build: Build) -> int:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from typing import Any
 
 from lifecycle.cohorts.expectations import read_result
-from lifecycle.consistency import agree as agreeing
 from lifecycle.consistency.calls import call
 from lifecycle.domain.digests import digest_of
 from lifecycle.domain.predictions import Cutoffs, Predictions
@@ -18,22 +17,15 @@ from lifecycle.dossier.files import read_record, write_json
 from lifecycle.dossier.pins import pin_of, read_pins
 from lifecycle.errors import IntegrityError
 from lifecycle.gate import judge as judging
-from lifecycle.gate.criteria import COMPARED
-from lifecycle.gate.evidence import (
-    Basis,
-    Evidence,
-    frozen_areas,
-    frozen_figures,
-    holdout_figures,
-)
+from lifecycle.release.case import Case, replay
 from lifecycle.stats.auc import macro_auc
 from lifecycle.workflows.boundary import say
+from lifecycle.workflows.data import pinned_cohort
 from lifecycle.workflows.deciding import (
     AGREEMENT,
     attempt_of,
     comparison_of,
     current_build,
-    faced_predictions,
     read_cutoffs,
 )
 from lifecycle.workflows.project import Project
@@ -53,41 +45,41 @@ def judge_build(project: Project) -> None:
 
 def judge_now(project: Project) -> Verdict:
     """The verdict on the current build, recomputed from its evidence; nothing is written."""
-    return judging.judge(project.classifier.policy, evidence_of(project))
+    return replay(project.layout, case_of(project))
 
 
-def evidence_of(project: Project) -> Evidence:
-    """Everything that the gate looks at, checked on the way."""
+def case_of(project: Project) -> Case:
+    """What the verdict on the current build rests on, checked on the way."""
     build, before = current_build(project)
     cutoffs = read_cutoffs(project)
     compared = _read_comparison(project, build)
-    agreement = compared["agreement"]
-    aligned = faced_predictions(project, build, compared["references"])
-    calls = {name: call(predictions, cutoffs) for name, predictions in aligned.items()}
-    candidate = calls.pop(build.name)
-    policy, plan = project.classifier.policy, project.classifier.tau
+    _, pin = pinned_cohort(project)
+    policy = project.classifier.policy
     rehearsed = rehearsed_profiles(project, build, cutoffs)
-    basis = _basis(agreement, bool(compared["released"]), _identical(build, before, calls))
-    return Evidence(
+    faced = [other for other in before if other.name in compared["references"]]
+    return Case(
+        classifier=project.name,
+        version=build.version,
+        task=project.classifier.task,
         build=build.number,
-        basis=basis,
-        # weights equal to the first build's are no attempt; they are held to the first one's level
-        attempt=max(1, attempt_of(project, build)) if basis in COMPARED else 0,
-        agreement=agreement,
-        cutoffs=cutoffs,
-        holdout=holdout_figures(kept.holdout_predictions(build), cutoffs, plan.positive),
-        frozen=frozen_figures(candidate, aligned[build.name].labels, calls, policy.unit),
+        first=(before[0] if before else build).number,
+        references=tuple(other.number for other in faced),
+        released=bool(compared["released"]),
+        identical=_identical(build, faced),
+        pin=pin.total,
+        attempt=attempt_of(project, build),
+        policy=policy,
+        tau=project.classifier.tau,
+        yes=cutoffs.yes,
+        no=cutoffs.no,
         validation_passed=read_result(project.validation / "result.json").passed,
-        pin_intact=True,  # pinned_predictions, above, ends the command otherwise
         policy_newer=_run(build)["policy"] != judging.policy_digest(policy),
-        same_fingerprint_other_weights=_arithmetic_fault(build, before),
+        arithmetic_fault=_arithmetic_fault(build, before),
+        list_seen=_list_was_seen(project, build),
         numerics_mode=project.classifier.recipe.numerics.mode,
         rehearsals=rehearsed.agree,
         rehearsed_other_bits=rehearsed.other_bits,
-        areas=frozen_areas(kept.frozen_predictions(build), policy),
         origin="simulated" if build.content["origin"] == "simulated" else "real",
-        task=project.classifier.task,
-        recipe_changed_after_list=_list_was_seen(project, build),
     )
 
 
@@ -110,35 +102,24 @@ def _read_comparison(project: Project, build: Build) -> dict[str, Any]:
         IntegrityError: it is of another build, or was changed.
     """
     path = project.comparison / AGREEMENT
-    if digest_of(read_record(path)) != digest_of(comparison_of(project)):
+    entry: dict[str, Any] = read_record(path)
+    if digest_of(entry) != digest_of(comparison_of(project)):
         raise IntegrityError(
             f"{path} does not follow from the kept predictions of {build.name}: it is stale or "
             f"was changed; run `dvc repro compare@{project.name}`"
         )
-    entry: dict[str, Any] = read_record(path)
-    kept_agreement = entry["agreement"]
-    agreement = None if kept_agreement is None else agreeing.from_json(kept_agreement)
-    return {**entry, "agreement": agreement}
+    return entry
 
 
-def _basis(agreement: agreeing.Agreement | None, released: bool, identical: bool) -> Basis:
-    if agreement is None:
-        return "first build"
-    if identical:
-        return "identity"
-    return "statistical" if released else "unreleased reference"
-
-
-def _identical(build: Build, before: tuple[Build, ...], faced: Collection[str]) -> bool:
+def _identical(build: Build, faced: Sequence[Build]) -> bool:
     """Whether the build computes the same function as every build that it faces, by proof."""
-    others = [other for other in before if other.name in faced]
     return (
         _is_exact(build)
-        and bool(others)
+        and bool(faced)
         and all(
             _function_of(build) == _function_of(other)
             and build.content["predictions"] == other.content["predictions"]
-            for other in others
+            for other in faced
         )
     )
 

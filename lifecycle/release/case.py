@@ -1,0 +1,259 @@
+"""A case: what a verdict rests on, and the verdict made from it and from saved predictions alone.
+
+The gate of today and the auditor of tomorrow run these lines (decision 8). Nothing here needs the
+training data, the weights or params.yaml, which may all have changed by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lifecycle.consistency.agree import Agreement, Series, agree
+from lifecycle.consistency.align import align, take
+from lifecycle.consistency.calls import call
+from lifecycle.consistency.records import plain, rebuild
+from lifecycle.consistency.tau import choose
+from lifecycle.domain.classifier import Origin, Policy, Task, TauPlan
+from lifecycle.domain.cohort import Pin
+from lifecycle.domain.digests import digest_of
+from lifecycle.domain.predictions import Cutoffs, Predictions
+from lifecycle.domain.verdict import Verdict
+from lifecycle.dossier import builds as kept
+from lifecycle.dossier.builds import Build
+from lifecycle.dossier.layout import Layout
+from lifecycle.dossier.pins import read_pins
+from lifecycle.errors import IntegrityError, UnusableInputError
+from lifecycle.gate.criteria import COMPARED
+from lifecycle.gate.evidence import (
+    Basis,
+    Evidence,
+    frozen_areas,
+    frozen_figures,
+    holdout_figures,
+)
+from lifecycle.gate.judge import judge
+from lifecycle.stats.intervals import attempt_level
+
+SCHEMA = "lifecycle/case/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a verdict rests on.
+
+    Attributes:
+        classifier, version, task: whose build it is.
+        build: number of the judged build.
+        first: number of the version's first build; tau is chosen on its holdout.
+        references: builds that it faces, in order; none for a first build.
+        released: whether the references are signed releases.
+        identical: it computes the same function as every reference, by proof (exact arithmetic).
+        pin: digest of the frozen set in force.
+        attempt: k of the attempt; 0 for a version's first network.
+        policy: what was demanded.
+        tau: how tau is chosen.
+        yes, no: tau in force, as chosen.
+        validation_passed: the data met their expectations.
+        policy_newer: the policy was changed after the build was made.
+        arithmetic_fault: what must give the same weights gave others.
+        list_seen: the recipe was changed after the discordant cases could be seen.
+        numerics_mode: of the build.
+        rehearsals: rehearsed profiles that agreed.
+        rehearsed_other_bits: rehearsed profiles that gave other bits in exact mode.
+        origin: real or simulated cases.
+    """
+
+    classifier: str
+    version: str
+    task: Task
+    build: int
+    first: int
+    references: tuple[int, ...]
+    released: bool
+    identical: bool
+    pin: str
+    attempt: int
+    policy: Policy
+    tau: TauPlan
+    yes: tuple[float, ...]
+    no: tuple[float, ...] | None
+    validation_passed: bool
+    policy_newer: bool
+    arithmetic_fault: bool
+    list_seen: bool
+    numerics_mode: str
+    rehearsals: int | None
+    rehearsed_other_bits: tuple[str, ...]
+    origin: Origin
+
+    @property
+    def basis(self) -> Basis:
+        """What the build is judged against."""
+        if not self.references:
+            return "first build"
+        if self.identical:
+            return "identity"
+        return "statistical" if self.released else "unreleased reference"
+
+
+def to_json(case: Case) -> dict[str, Any]:
+    """The case as JSON; `from_json` gives back an equal value."""
+    return {"schema": SCHEMA, **plain(case)}
+
+
+def from_json(value: Any, where: str) -> Case:
+    """The case that `to_json` wrote.
+
+    Raises:
+        IntegrityError: a key is unknown, missing or of another type.
+    """
+    if not isinstance(value, dict) or value.get("schema") != SCHEMA:
+        raise IntegrityError(f"{where} was changed: it is not a case of schema {SCHEMA}")
+    try:
+        case: Case = rebuild(Case, {k: v for k, v in value.items() if k != "schema"}, where)
+    except UnusableInputError as error:
+        raise IntegrityError(f"{where} was changed: {error}") from None
+    return case
+
+
+def replay(layout: Layout, case: Case) -> Verdict:
+    """The verdict, from the case and the saved predictions.
+
+    Raises:
+        IntegrityError: builds, pins or tau are not those that the case names.
+    """
+    return judge(case.policy, evidence_of(layout, case))
+
+
+def evidence_of(layout: Layout, case: Case) -> Evidence:
+    """Everything that the gate looks at; figures are computed anew.
+
+    Raises:
+        IntegrityError: builds, pins or tau are not those that the case names.
+    """
+    build = kept.read_build(layout, case.build)
+    cutoffs = _cutoffs(layout, case)
+    aligned = faced(layout, build, [kept.read_build(layout, n) for n in case.references], case.pin)
+    agreement = None
+    if case.references:
+        agreement = agreement_of(aligned, cutoffs, case.policy, case.attempt)
+    calls = {name: call(predictions, cutoffs) for name, predictions in aligned.items()}
+    candidate = calls.pop(build.name)
+    return Evidence(
+        build=case.build,
+        basis=case.basis,
+        # weights equal to the first build's are no attempt; they are held to the first one's level
+        attempt=max(1, case.attempt) if case.basis in COMPARED else 0,
+        agreement=agreement,
+        cutoffs=cutoffs,
+        holdout=holdout_figures(kept.holdout_predictions(build), cutoffs, case.tau.positive),
+        frozen=frozen_figures(candidate, aligned[build.name].labels, calls, case.policy.unit),
+        validation_passed=case.validation_passed,
+        pin_intact=True,  # `faced`, above, ends otherwise
+        policy_newer=case.policy_newer,
+        same_fingerprint_other_weights=case.arithmetic_fault,
+        numerics_mode=case.numerics_mode,
+        rehearsals=case.rehearsals,
+        rehearsed_other_bits=case.rehearsed_other_bits,
+        areas=frozen_areas(kept.frozen_predictions(build), case.policy),
+        origin=case.origin,
+        task=case.task,
+        recipe_changed_after_list=case.list_seen,
+    )
+
+
+def _cutoffs(layout: Layout, case: Case) -> Cutoffs:
+    first = kept.read_build(layout, case.first)
+    cutoffs = choose(kept.holdout_predictions(first), case.tau)
+    if (cutoffs.yes, cutoffs.no) != (case.yes, case.no):
+        raise IntegrityError(
+            f"{layout.name} {first.name}: its holdout gives another tau than the case states"
+        )
+    return cutoffs
+
+
+def agreement_of(
+    aligned: Mapping[str, Predictions], cutoffs: Cutoffs, policy: Policy, attempt: int
+) -> Agreement:
+    """Agreement of aligned builds, the candidate last.
+
+    Args:
+        aligned: name -> predictions on the same cases.
+        cutoffs: tau in force.
+        policy: gives the unit, the actions and alpha.
+        attempt: k; 0 is held to the first attempt's level.
+    """
+    calls = tuple(call(predictions, cutoffs) for predictions in aligned.values())
+    return agree(
+        Series(tuple(aligned), calls),
+        attempt_level(policy.alpha, max(1, attempt)),
+        unit=policy.unit,
+        subgroups=list(aligned.values())[-1].subgroups,
+        scores=[predictions.scores for predictions in aligned.values()],
+        actions=policy.actions,
+    )
+
+
+def faced(
+    layout: Layout, build: Build, references: Sequence[Build], total: str
+) -> dict[str, Predictions]:
+    """Frozen scores of the references and of the build (last), on the same cases.
+
+    A reference scored under an earlier pin is compared on the cases that the amendment left as
+    they were: its scores of a changed case are scores of something else.
+
+    Args:
+        layout: the classifier's folders.
+        build: the candidate.
+        references: builds that it faces.
+        total: digest of the pin in force for the candidate.
+
+    Raises:
+        IntegrityError: scores of other cases than a pin names, or a pin is missing.
+    """
+    pins = [pin for pin in read_pins(layout.pins) if pin.version == build.version]
+    force = _pin(layout, pins, total, build)
+    found, amended = {}, False
+    for reference in references:
+        old = _pin(layout, pins, reference.content["inputs"]["pin"]["total"], reference)
+        scores = pinned_scores(layout, reference, old)
+        if old.total != force.total:
+            amended = True
+            same = {case for case, digest in old.cases.items() if force.cases.get(case) == digest}
+            scores = take(scores, [i for i, case in enumerate(scores.ids) if case in same])
+        found[reference.name] = scores
+    found[build.name] = pinned_scores(layout, build, force)
+    return align(found, allow_missing=amended)
+
+
+def _pin(layout: Layout, pins: Sequence[Pin], total: str, build: Build) -> Pin:
+    for pin in pins:
+        if pin.total == total:
+            return pin
+    raise IntegrityError(
+        f"{layout.pins}: the pin that {build.name} was scored under is missing; restore the file "
+        "from git"
+    )
+
+
+def pinned_scores(layout: Layout, build: Build, pin: Pin) -> Predictions:
+    """A build's scores on exactly the pinned cases.
+
+    Raises:
+        IntegrityError: they are scores of other cases.
+    """
+    predictions = kept.frozen_predictions(build)
+    odd = sorted(set(predictions.ids) ^ set(pin.cases))
+    if odd:
+        raise IntegrityError(
+            f"{build.folder / kept.FROZEN}: the cases are not those of pin {pin.number} "
+            f"(first: {odd[0]})"
+        )
+    return predictions
+
+
+def case_digest(case: Case) -> str:
+    """SHA-256 of the case's canonical bytes; names its file."""
+    return digest_of(to_json(case))
