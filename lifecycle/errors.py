@@ -51,3 +51,9 @@ class IntegrityError(LifecycleError):
     """A digest, pin, chain or signature does not match."""
 
     exit_code = ExitCode.INTEGRITY
+
+
+class SignOffRefusedError(LifecycleError):
+    """A signature is not given: wrong person, role, key, passphrase, evidence or moment."""
+
+    exit_code = ExitCode.SIGN_OFF_REFUSED

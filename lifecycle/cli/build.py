@@ -24,7 +24,7 @@ def command(name: str, verify: int | None, as_json: bool) -> int:
     """
     from lifecycle.workflows.rebuild import run_until
 
-    code = run_until("enrol", name)
+    code = run_until("enrol", name, aside=as_json)
     return code if code or verify is None else _verified(name, verify, as_json)
 
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "rehearse": ("rehearse", "Train a build's recipe under other numerics profiles."),
     "divergence": ("divergence", "The first operation at which two builds differ."),
     "gate": ("gate", "The verdict on the current build, as an exit code."),
+    "release": ("release", "Sign off, refuse, verify: signed decisions in a chain."),
     "report": ("report", "Where the report of the current build lies."),
     "ui": ("ui", "Review the builds in MLflow."),
     "doctor": ("doctor", "What this machine computes with; test exact arithmetic on it."),

@@ -442,6 +442,7 @@ class Policy:
         max_action_discordant: plain limit on cases whose action changes.
         arithmetic_fault: what a weight digest that differs under one fingerprint means.
         rehearsals: how many rehearsed profiles must agree (evidence of `lifecycle rehearse`).
+        signatures: roles that must sign, each another person, before a build is a release.
     """
 
     __pydantic_config__ = STRICT
@@ -463,6 +464,10 @@ class Policy:
     max_action_discordant: Annotated[int, Ge(0)] | None = None
     arithmetic_fault: Literal["fail", "inconclusive"] = "fail"
     rehearsals: Annotated[int, Ge(0)] = 0
+    signatures: Annotated[tuple[Literal["author", "reviewer", "approver"], ...], MinLen(1)] = (
+        "reviewer",
+        "approver",
+    )
 
 
 def _fault_of_class(name: str) -> str | None:

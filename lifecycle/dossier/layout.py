@@ -53,6 +53,21 @@ class Layout:
         return self.dossier / "verdicts"
 
     @property
+    def releases(self) -> Path:
+        """The chain of signed records."""
+        return self.dossier / "releases"
+
+    @property
+    def cases(self) -> Path:
+        """What each signed verdict was made from, by content."""
+        return self.releases / "cases"
+
+    @property
+    def signers(self) -> Path:
+        """Rosters of those who may sign, for all classifiers."""
+        return self.root / "dossier" / "_signers"
+
+    @property
     def current(self) -> Path:
         """Which build the pipeline stands at."""
         return self.dossier / "current.json"

@@ -58,9 +58,13 @@ def append_pin(path: Path, pin: Pin) -> None:
     write_json(path, {"schema": SCHEMA, "pins": entries})
 
 
+def pin_digest(pin: Pin) -> str:
+    """SHA-256 over everything that a pin says; it stands beside the pin in the file."""
+    return digest_of({**asdict(pin), "cases": dict(pin.cases)})
+
+
 def _entry(pin: Pin) -> dict[str, Any]:
-    entry = {**asdict(pin), "cases": dict(pin.cases)}
-    return {**entry, "digest": digest_of(entry)}
+    return {**asdict(pin), "cases": dict(pin.cases), "digest": pin_digest(pin)}
 
 
 def _pin(path: Path, entry: dict[str, Any]) -> Pin:

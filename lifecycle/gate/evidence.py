@@ -232,6 +232,8 @@ def frozen_areas(frozen: Predictions, policy: Policy) -> Areas:
     out = tuple(few) if policy.small_classes == "leave-out" else ()
     _, per_class = auc_intervals(frozen.scores, frozen.labels, frozen.classes, frozen.patients)
     left = [j for j, name in enumerate(frozen.classes) if name not in out]
+    if not left:
+        return Areas(NO_AREAS.macro, per_class, out)
     names = [frozen.classes[j] for j in left]
     macro, _ = auc_intervals(frozen.scores[:, left], frozen.labels, names, frozen.patients)
     return Areas(macro, per_class, out)

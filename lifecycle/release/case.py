@@ -17,7 +17,6 @@ from lifecycle.consistency.records import plain, rebuild
 from lifecycle.consistency.tau import choose
 from lifecycle.domain.classifier import Origin, Policy, Task, TauPlan
 from lifecycle.domain.cohort import Pin
-from lifecycle.domain.digests import digest_of
 from lifecycle.domain.predictions import Cutoffs, Predictions
 from lifecycle.domain.verdict import Verdict
 from lifecycle.dossier import builds as kept
@@ -98,13 +97,21 @@ class Case:
         return "statistical" if self.released else "unreleased reference"
 
 
-def to_json(case: Case) -> dict[str, Any]:
-    """The case as JSON; `from_json` gives back an equal value."""
-    return {"schema": SCHEMA, **plain(case)}
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A case with the verdict that was made from it: the file that a release record names."""
+
+    case: Case
+    verdict: Verdict
 
 
-def from_json(value: Any, where: str) -> Case:
-    """The case that `to_json` wrote.
+def to_json(judged: Judged) -> dict[str, Any]:
+    """A judged case as JSON; `from_json` gives back an equal value."""
+    return {"schema": SCHEMA, **plain(judged)}
+
+
+def from_json(value: Any, where: str) -> Judged:
+    """The judged case that `to_json` wrote.
 
     Raises:
         IntegrityError: a key is unknown, missing or of another type.
@@ -112,10 +119,10 @@ def from_json(value: Any, where: str) -> Case:
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
         raise IntegrityError(f"{where} was changed: it is not a case of schema {SCHEMA}")
     try:
-        case: Case = rebuild(Case, {k: v for k, v in value.items() if k != "schema"}, where)
+        judged: Judged = rebuild(Judged, {k: v for k, v in value.items() if k != "schema"}, where)
     except UnusableInputError as error:
         raise IntegrityError(f"{where} was changed: {error}") from None
-    return case
+    return judged
 
 
 def replay(layout: Layout, case: Case) -> Verdict:
@@ -252,8 +259,3 @@ def pinned_scores(layout: Layout, build: Build, pin: Pin) -> Predictions:
             f"(first: {odd[0]})"
         )
     return predictions
-
-
-def case_digest(case: Case) -> str:
-    """SHA-256 of the case's canonical bytes; names its file."""
-    return digest_of(to_json(case))

@@ -15,7 +15,10 @@ from lifecycle.dossier.attempts import read_attempts, require_attempts
 from lifecycle.dossier.builds import Build
 from lifecycle.dossier.files import folder_whole, read_json, read_record, write_json, write_whole
 from lifecycle.errors import IntegrityError, UnusableInputError
+from lifecycle.release import chain as chains
 from lifecycle.release.case import agreement_of, faced, pinned_scores
+from lifecycle.release.roster import read_rosters
+from lifecycle.release.standing import released_builds
 from lifecycle.workflows.boundary import say
 from lifecycle.workflows.data import pinned_cohort
 from lifecycle.workflows.project import Project
@@ -125,6 +128,16 @@ def references(before: tuple[Build, ...], released: frozenset[int]) -> tuple[Bui
     return signed or (before[:1] + before[1:][-1:])
 
 
+def released_of(project: Project, version: str) -> frozenset[int]:
+    """Numbers of the version's builds that are signed releases; the chain is verified.
+
+    A withdrawn release is not among them: a build that must not be used is nothing to agree with.
+    """
+    rosters = read_rosters(project.layout.signers)
+    chain = chains.read(project.layout.releases, project.name, rosters)
+    return released_builds(chain, version, project.classifier.policy.signatures)
+
+
 def compare_builds(project: Project) -> None:
     """Agreement of the current build with those that it must not contradict."""
     entry = comparison_of(project)
@@ -140,8 +153,9 @@ def comparison_of(project: Project) -> dict[str, Any]:
     build, before = current_build(project)
     pinned_predictions(project, build)  # also where there is nothing to compare with
     cutoffs = read_cutoffs(project)
-    # Signed releases are not there yet: nothing is released, and the verdict's basis says so.
-    names = [reference.name for reference in references(before, frozenset())]
+    released = released_of(project, build.version)
+    signed = any(one.number in released for one in before)
+    names = [reference.name for reference in references(before, released)]
     agreement = None
     if names:
         aligned = faced_predictions(project, build, names)
@@ -150,7 +164,7 @@ def comparison_of(project: Project) -> dict[str, Any]:
     return {
         "build": build.name,
         "references": names,
-        "released": False,
+        "released": signed,
         "tau": list(cutoffs.yes),
         "attempt": attempt_of(project, build),
         "agreement": None if agreement is None else agreeing.to_json(agreement),

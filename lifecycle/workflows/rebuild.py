@@ -20,6 +20,7 @@ from lifecycle.workflows.surroundings import source_files
 from lifecycle.workflows.terms import require_same_terms
 
 _DVC_FAILED = 255
+_STANDARD_ERROR = 2  # its file descriptor
 
 
 def rebuild(names: tuple[str, ...], force: bool, root: Path | None = None) -> int:
@@ -61,13 +62,13 @@ def _untracked(root: Path) -> bool:
     return done.returncode == 0 and done.stdout != ""
 
 
-def run_until(stage: str, name: str, root: Path | None = None) -> int:
-    """`dvc repro` up to a stage of one classifier."""
+def run_until(stage: str, name: str, root: Path | None = None, aside: bool = False) -> int:
+    """`dvc repro` up to a stage of one classifier; `aside`: what it says goes to standard error."""
     place = require_root(root)
     if name not in load(place):
         raise UsageError(f"no classifier {name!r}; there are: {', '.join(load(place))}")
     _require_tools(place)
-    return _repro(place, [f"{stage}@{name}"])
+    return _repro(place, [f"{stage}@{name}"], _STANDARD_ERROR if aside else None)
 
 
 def _require_tools(root: Path) -> None:
@@ -102,10 +103,11 @@ def _plan(root: Path, name: str, classifier: Classifier) -> str:
     return f"{name} {classifier.version}: a new build after {own[-1].name}: {changes}"
 
 
-def _repro(root: Path, arguments: list[str]) -> int:
+def _repro(root: Path, arguments: list[str], out: int | None = None) -> int:
     failure = root / LAST_FAILURE
     failure.unlink(missing_ok=True)
-    code = subprocess.run(["dvc", "repro", *arguments], cwd=root, check=False).returncode
+    command = ["dvc", "repro", *arguments]
+    code = subprocess.run(command, cwd=root, check=False, stdout=out).returncode
     if code == 0:
         return 0
     if failure.exists():

@@ -10,9 +10,12 @@ from lifecycle.domain.classifier import Classifier, CohortSource
 from lifecycle.dossier import rehearsals
 from lifecycle.dossier.files import read_json, write_json
 from lifecycle.dossier.layout import Layout
-from lifecycle.errors import UnusableInputError
+from lifecycle.errors import IntegrityError, UnusableInputError
 from lifecycle.numerics.fingerprint import fingerprint
 from lifecycle.params.reader import load
+from lifecycle.release import chain as chains
+from lifecycle.release.roster import read_rosters
+from lifecycle.release.standing import released_builds, versions
 from lifecycle.workflows.boundary import say
 from lifecycle.workflows.project import require_root
 
@@ -31,6 +34,7 @@ def look_around(root: Path | None = None) -> None:
         write_json(layout.sources, _noted(name, place, classifier, known))
         # null where nothing was rehearsed: the gate can depend on it either way
         write_json(place / "work" / "rehearsals" / f"{name}.json", rehearsals.digests(layout))
+        write_json(place / "work" / "released" / f"{name}.json", _released(layout, classifier))
         _close_orphan(place, layout)
     write_json(remembered, known)
 
@@ -51,6 +55,20 @@ def _noted(name: str, root: Path, classifier: Classifier, known: dict[str, Any])
     except UnusableInputError as error:
         say(f"{name}: {error}")
         return {"missing": str(error)}
+
+
+def _released(layout: Layout, classifier: Classifier) -> dict[str, Any]:
+    """Released builds by version, so that compare runs anew when they change.
+
+    A chain that does not verify stops the compare of its own classifier, which reads it itself.
+    """
+    try:
+        chain = chains.read(layout.releases, layout.name, read_rosters(layout.signers))
+    except IntegrityError as error:
+        say(f"{layout.name}: {error}")
+        return {"broken": str(error)}
+    needs = classifier.policy.signatures
+    return {version: sorted(released_builds(chain, version, needs)) for version in versions(chain)}
 
 
 def _close_orphan(root: Path, layout: Layout) -> None:

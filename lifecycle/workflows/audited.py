@@ -1,0 +1,142 @@
+"""What a person reads of a proposal, a chain and an audit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lifecycle.errors import UnusableInputError
+from lifecycle.release.case import Judged
+from lifecycle.release.standing import Release, Standing
+from lifecycle.workflows.auditing import Audit, classifiers_of, history, verify
+from lifecycle.workflows.boundary import say
+
+if TYPE_CHECKING:
+    from lifecycle.workflows.signing import Proposal
+
+SIMULATED = "DEMONSTRATION on a SIMULATED cohort: never for patients"
+MOST_CASES = 20  # discordant cases that are named in the terminal; the report has all
+
+
+def described(proposal: Proposal) -> str:
+    """Everything that the signer is about to sign."""
+    head = (
+        f"{proposal.kind} ({proposal.meaning}) of {proposal.project.name} "
+        f"{proposal.version} b{proposal.build}, built by {proposal.built_by}"
+    )
+    lines = [head, *([SIMULATED] if proposal.demonstration else [])]
+    if proposal.judged is not None:
+        lines += _verdict_lines(proposal.judged)
+    if proposal.target is not None:
+        lines.append(f"speaks of {proposal.target.path.name}")
+    lines += [f"held against it: {text}" for text in proposal.findings]
+    lines += [f"reason: {proposal.reason}"] if proposal.reason else []
+    lines.append(f"{len(proposal.subjects)} files are bound by their SHA-256")
+    return "\n".join(lines)
+
+
+def _verdict_lines(judged: Judged) -> list[str]:
+    verdict, case = judged.verdict, judged.case
+    faced = ", ".join(f"b{n}" for n in case.references) or "nothing: the version's first build"
+    lines = [
+        f"verdict: {verdict.status.upper()} (basis: {verdict.basis}), compared with {faced}",
+        *(f"  {one.status:<12} {one.criterion:<28} {one.said}" for one in verdict.findings),
+    ]
+    discordant = list(verdict.shown.get("discordant", ()))
+    if discordant:
+        named = ", ".join(map(str, discordant[:MOST_CASES]))
+        more = f" and {len(discordant) - MOST_CASES} more" if len(discordant) > MOST_CASES else ""
+        lines.append(f"discordant cases ({len(discordant)}): {named}{more}")
+    return lines
+
+
+def show_history(root: Path, name: str, as_json: bool) -> str:
+    """Every record, and where each version stands."""
+    rows = list(history(root, name))
+    if as_json:
+        return json.dumps(rows, indent=2)
+    if not rows:
+        return f"{name}: nothing was signed yet"
+    head = ("no.", "kind", "version", "build", "verdict", "meaning", "signer", "signed")
+    keys = ("number", "kind", "version", "build", "verdict", "meaning", "signer", "signed")
+    table = [head, *(tuple(str(row[key]) for key in keys) for row in rows)]
+    widths = [max(len(line[j]) for line in table) for j in range(len(head))]
+    lines = []
+    for line, row in zip(table, [None, *rows], strict=True):
+        text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        lines.append(text.rstrip())
+        lines += _remarks(row) if row else []
+    return "\n".join(lines)
+
+
+def _remarks(row: dict[str, Any]) -> list[str]:
+    lines = [f"     {SIMULATED}"] if row["demonstration"] else []
+    return lines + ([f"     reason: {row['reason']}"] if row["reason"] else [])
+
+
+def show_audit(
+    root: Path, name: str | None, trust: str | None, head: str | None, weights: bool, as_json: bool
+) -> str:
+    """Verify one classifier, or all that have a chain.
+
+    Raises:
+        IntegrityError: something does not match.
+        UnusableInputError: no classifier has a chain.
+    """
+    names = [name] if name else classifiers_of(root)
+    if not names:
+        raise UnusableInputError(f"no classifier in {root / 'dossier'} has a chain of records")
+    audits = [
+        verify(root, one, trust=trust, head=head, weights=weights, progress=say) for one in names
+    ]
+    if as_json:
+        return json.dumps([_plain(audit) for audit in audits], indent=2)
+    return "\n".join(line for audit in audits for line in _audit_lines(audit))
+
+
+def _plain(audit: Audit) -> dict[str, Any]:
+    return {
+        "classifier": audit.classifier,
+        "head": audit.head,
+        "records": audit.records,
+        "files": audit.files,
+        "verdicts": audit.verdicts,
+        "weights_checked": audit.weights_checked,
+        "fingerprint": audit.fingerprint,
+        "versions": {one.version: standing_said(one) for one in audit.standings},
+    }
+
+
+def _audit_lines(audit: Audit) -> list[str]:
+    if not audit.records:
+        return [f"{audit.classifier}: nothing was signed yet"]
+    weights = "" if audit.weights_checked else "; weights that are not here were left out"
+    return [
+        f"{audit.classifier}: {audit.records} records hold, {audit.files} files, "
+        f"{audit.verdicts} verdicts computed anew{weights}",
+        *(f"  {one.version}: {line}" for one in audit.standings for line in standing_said(one)),
+        f"  head {audit.head}",
+        f"  roster fingerprint {audit.fingerprint}",
+    ]
+
+
+def standing_said(one: Standing) -> list[str]:
+    """Where a version stands, a sentence each."""
+    lines = [_release_said(release) for release in one.releases]
+    lines += [
+        f"b{part.subject.build} is signed in part, not released: "
+        f"missing {' and '.join(part.missing)}"
+        for part in one.partial
+    ]
+    lines += [f"b{link.record.build} was refused" for link in one.refusals]
+    return lines
+
+
+def _release_said(release: Release) -> str:
+    mark = " (DEMONSTRATION, SIMULATED cohort)" if release.subject.demonstration else ""
+    if release.withdrawn is not None:
+        signed = release.withdrawn.record.signature
+        return f"b{release.subject.build} was withdrawn at {signed.signed_at}{mark}"
+    warned = ", WARNED: inconclusive and overridden" if release.subject.verdict != "pass" else ""
+    return f"b{release.subject.build} is released since {release.at}{warned}{mark}"

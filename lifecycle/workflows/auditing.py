@@ -1,0 +1,269 @@
+"""Verify and read the chain of signed records, offline, with the saved predictions alone.
+
+An auditor runs this two years later without our servers: nothing here needs torch, MLflow, DVC,
+params.yaml or the training data. Digests of all files that a record names are checked and every
+verdict is computed anew (decision 8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lifecycle.domain.digests import sha256
+from lifecycle.dossier.files import read_record
+from lifecycle.dossier.layout import Layout
+from lifecycle.errors import IntegrityError, UnusableInputError, UsageError
+from lifecycle.gate import judge as judging
+from lifecycle.release import chain as chains
+from lifecycle.release.case import Judged, from_json, replay
+from lifecycle.release.chain import Chain, Link
+from lifecycle.release.files import read_plain
+from lifecycle.release.roster import read_rosters
+from lifecycle.release.standing import NEEDS, Standing, standing, versions
+from lifecycle.release.subjects import pin_subjects, subjects_of
+from lifecycle.release.tested import tested_fields
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What was verified of one classifier.
+
+    Attributes:
+        classifier: whose chain.
+        head: SHA-256 of the newest record, None for an empty chain.
+        records: how many.
+        files: files whose digest was checked.
+        verdicts: verdicts computed anew, each equal to the signed one.
+        weights_checked: whether the weights were among the files.
+        standings: where each version stands.
+        fingerprint: of the first roster; what `--trust` is held to.
+    """
+
+    classifier: str
+    head: str | None
+    records: int
+    files: int
+    verdicts: int
+    weights_checked: bool
+    standings: tuple[Standing, ...]
+    fingerprint: str | None
+
+
+def classifiers_of(root: Path) -> list[str]:
+    """Classifiers of the dossier that have a chain.
+
+    Raises:
+        UnusableInputError: there is no dossier.
+    """
+    folder = root / "dossier"
+    if not folder.is_dir():
+        raise UnusableInputError(f"there is no folder {folder}; change to the project's root")
+    return sorted(path.parent.name for path in folder.glob("*/releases") if path.is_dir())
+
+
+def verify(
+    root: Path,
+    name: str,
+    *,
+    trust: str | None = None,
+    head: str | None = None,
+    weights: bool = True,
+    progress: Progress | None = None,
+) -> Audit:
+    """Verify a classifier's whole chain.
+
+    Args:
+        root: the project, or an exported bundle.
+        name: the classifier.
+        trust: fingerprint of the first roster, known from elsewhere.
+        head: digest of the newest record, known from elsewhere.
+        weights: whether the weights files are checked; without, they may be missing.
+        progress: told what begins.
+
+    Raises:
+        IntegrityError: names the file and the field, or each file that differs.
+        UsageError: there is no such classifier.
+    """
+    layout, say = Layout(root, name), progress or (lambda sentence: None)
+    if not layout.dossier.is_dir():
+        raise UsageError(f"there is no classifier {name!r} in {root / 'dossier'}")
+    rosters = read_rosters(layout.signers, trust)
+    chain = chains.read(layout.releases, name, rosters)
+    if head is not None:
+        chains.require_head(chain, head)
+    say(f"{name}: {len(chain.links)} signatures hold")
+    files = _verify_files(layout, chain, weights)
+    say(f"{name}: {files} files are those that were signed")
+    verdicts = _verify_verdicts(layout, chain)
+    say(f"{name}: {verdicts} verdicts follow again from the saved predictions")
+    return Audit(
+        classifier=name,
+        head=chain.head,
+        records=len(chain.links),
+        files=files,
+        verdicts=verdicts,
+        weights_checked=weights,
+        standings=standings_of(layout, chain),
+        fingerprint=rosters[0].digest if rosters else None,
+    )
+
+
+def _verify_files(layout: Layout, chain: Chain, weights: bool) -> int:
+    """Every subject of every record, once.
+
+    Raises:
+        IntegrityError: names every file that differs, with the record that names it.
+    """
+    signed: dict[tuple[str, str], Path] = {}
+    for link in chain.links:
+        for name, digest in link.record.subjects.items():
+            signed.setdefault((name, digest), link.path)
+    pins = {
+        k: v
+        for version in versions(chain)
+        for k, v in pin_subjects(layout, version).items()
+    }  # fmt: skip
+    faults = [
+        fault
+        for (name, digest), path in signed.items()
+        if (fault := _fault_of(layout, name, digest, pins, weights))
+        and (fault := f"{fault} (named by {path.name})")
+    ]
+    if faults:
+        raise IntegrityError("\n".join(faults))
+    return len(signed)
+
+
+def _fault_of(
+    layout: Layout, name: str, digest: str, pins: dict[str, str], weights: bool
+) -> str | None:
+    if "#" in name:
+        found = pins.get(name)
+        return None if found == digest else f"{name}: the pin is missing or was changed"
+    path = layout.root / name
+    if path.suffix == ".safetensors" and not weights and not path.exists():
+        return None
+    try:
+        found = sha256(path.read_bytes())
+    except OSError as error:
+        cure = "`dvc pull`" if path.suffix == ".safetensors" else "git"
+        return f"{path} cannot be read ({error.strerror}); restore it from {cure}"
+    return None if found == digest else f"{path} was changed; restore it from git or `dvc pull`"
+
+
+def _verify_verdicts(layout: Layout, chain: Chain) -> int:
+    """Every case once: its file, what the record says of it, and the verdict itself."""
+    done: dict[str, Judged] = {}
+    for link in chain.links:
+        if link.record.case is None:
+            continue
+        if link.record.case not in done:
+            done[link.record.case] = _replayed(layout, link.record.case)
+        _require_said(layout, link, done[link.record.case])
+    _require_no_strangers(layout, set(done))
+    return len(done)
+
+
+def _replayed(layout: Layout, digest: str) -> Judged:
+    """A case file whose verdict follows again.
+
+    Raises:
+        IntegrityError: the file is missing or was changed, or the verdict is another one.
+    """
+    path = layout.cases / f"{digest}.json"
+    if sha256(read_plain(path)) != digest:
+        raise IntegrityError(f"{path} was changed: restore it from git")
+    judged = from_json(read_record(path), str(path))
+    again = judging.to_json(replay(layout, judged.case))
+    signed = judging.to_json(judged.verdict)
+    for key in sorted(signed):
+        if again.get(key) != signed[key]:
+            raise IntegrityError(
+                f"{path}: field verdict.{key}: the saved predictions give another verdict"
+            )
+    return judged
+
+
+def _require_said(layout: Layout, link: Link, judged: Judged) -> None:
+    """A record says of its case what the case says.
+
+    Raises:
+        IntegrityError: names record and field.
+    """
+    record, case = link.record, judged.case
+    said: dict[str, tuple[Any, Any]] = {
+        "classifier": (record.classifier, case.classifier),
+        "version": (record.version, case.version),
+        "build": (record.build, case.build),
+        "demonstration": (record.demonstration, case.origin == "simulated"),
+        "subjects": (dict(record.subjects), subjects_named(layout, record.subjects, case)),
+    }
+    tested = tested_fields(judged.verdict, refused=record.kind == "refusal")
+    said |= {key: (getattr(record, key), value) for key, value in tested.items()}
+    for field, (one, two) in said.items():
+        if one != two:
+            raise IntegrityError(f"{link.path}: field {field}: not what case {record.case} says")
+
+
+def subjects_named(layout: Layout, named: Any, case: Any) -> dict[str, str]:
+    """What the record had to name: all that the case rests on; pins may have been added since."""
+    every = subjects_of(layout, case)
+    return {key: value for key, value in every.items() if "#" not in key or key in named}
+
+
+def _require_no_strangers(layout: Layout, known: set[str]) -> None:
+    """A case that no record names is left over from a killed sign-off, if its name is its digest.
+
+    Raises:
+        IntegrityError: a file that is no case.
+    """
+    paths = sorted(layout.cases.iterdir()) if layout.cases.is_dir() else []
+    for path in paths:
+        if path.name.startswith(".") or path.stem in known:
+            continue
+        if path.suffix != ".json" or sha256(read_plain(path)) != path.stem:
+            raise IntegrityError(f"{path} does not belong here; remove it or restore it from git")
+
+
+def standings_of(layout: Layout, chain: Chain) -> tuple[Standing, ...]:
+    """Where each version stands, by the signatures that its own policy named."""
+    return tuple(
+        standing(chain, version, _needs(layout, chain, version)) for version in versions(chain)
+    )
+
+
+def _needs(layout: Layout, chain: Chain, version: str) -> tuple[str, ...]:
+    """The roles that the policy of the version's newest case names."""
+    cases = [k.record.case for k in chain.links if k.record.version == version and k.record.case]
+    if not cases:
+        return NEEDS
+    path = layout.cases / f"{cases[-1]}.json"
+    return from_json(read_record(path), str(path)).case.policy.signatures
+
+
+def history(root: Path, name: str) -> Iterator[dict[str, Any]]:
+    """Every record as a row for people, the chain verified (files and verdicts are not)."""
+    layout = Layout(root, name)
+    if not layout.dossier.is_dir():
+        raise UsageError(f"there is no classifier {name!r} in {root / 'dossier'}")
+    chain = chains.read(layout.releases, name, read_rosters(layout.signers))
+    for link in chain.links:
+        record, signed = link.record, link.record.signature
+        yield {
+            "number": record.number,
+            "kind": record.kind,
+            "version": record.version,
+            "build": f"b{record.build}" if record.build else "",
+            "verdict": record.verdict or "",
+            "meaning": signed.meaning,
+            "signer": f"{signed.printed_name} ({signed.user_id})",
+            "signed": signed.signed_at,
+            "demonstration": record.demonstration,
+            "reason": record.reason or "",
+            "digest": link.digest,
+        }

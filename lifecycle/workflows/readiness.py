@@ -1,0 +1,120 @@
+"""May this build be signed now? Every reason against it, not the first alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from lifecycle.domain.digests import sha256
+from lifecycle.domain.verdict import Verdict
+from lifecycle.dossier import builds as kept
+from lifecycle.dossier.builds import Build
+from lifecycle.dossier.layout import Layout
+from lifecycle.errors import IntegrityError
+from lifecycle.gate import judge as judging
+from lifecycle.release.case import Case
+from lifecycle.release.subjects import weights_file
+from lifecycle.workflows.project import Project
+
+# The stages of a classifier. Not the surroundings, which run always and so are never up to date.
+STAGES = (
+    *("import", "split", "validate", "prepare", "search", "build", "predict", "enrol"),
+    *("threshold", "compare", "gate", "report"),
+)
+SHOWN = 3  # changed files that are named
+
+
+def against(project: Project, case: Case, verdict: Verdict, demonstration: bool) -> list[str]:
+    """Reasons why this build may not be signed as a release; none is permission.
+
+    Args:
+        project: the classifier's project.
+        case: what the verdict rests on.
+        verdict: made from it just now.
+        demonstration: a simulated cohort is accepted, and marked in the record for ever.
+    """
+    reasons = [
+        _verdict_said(verdict),
+        _basis_said(case),
+        _origin_said(case, demonstration),
+        _policy_said(project, verdict),
+        _git_said(project.root),
+        _dvc_said(project),
+        _weights_said(project.layout, kept.read_build(project.layout, case.build)),
+    ]
+    return [reason for reason in reasons if reason]
+
+
+def _verdict_said(verdict: Verdict) -> str:
+    if verdict.status == "fail":
+        failed = [one.criterion for one in verdict.findings if one.status == "fail"]
+        return f"the verdict is fail ({', '.join(failed)}); a failed build cannot be released"
+    return ""
+
+
+def _basis_said(case: Case) -> str:
+    if case.basis == "unreleased reference":
+        return (
+            f"b{case.build} was compared with b{', b'.join(map(str, case.references))}, which "
+            "nobody has released; sign off the version's first build, then run `dvc repro`"
+        )
+    return ""
+
+
+def _origin_said(case: Case, demonstration: bool) -> str:
+    if case.origin == "simulated" and not demonstration:
+        return (
+            "its cohort is SIMULATED; `--demonstration` signs it all the same and marks the "
+            "record so for ever"
+        )
+    if case.origin == "real" and demonstration:
+        return "`--demonstration` is for simulated cohorts, and this one is real"
+    return ""
+
+
+def _policy_said(project: Project, verdict: Verdict) -> str:
+    if verdict.policy != judging.policy_digest(project.classifier.policy):
+        return "the evidence is older than the policy in params.yaml; run `dvc repro`"
+    return ""
+
+
+def _git_said(root: Path) -> str:
+    """Signed records and rosters may stand there uncommitted: the next signer adds to them."""
+    paths = (":!dossier/*/releases", ":!dossier/_signers")
+    changed = _output(root, ["git", "status", "--porcelain", "--", ".", *paths])
+    if changed is None:
+        return "git does not answer here, so nobody can say what was built"
+    lines = [line[3:] for line in changed.splitlines() if line.strip()]
+    if lines:
+        more = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+        return f"the tree is not clean: {', '.join(lines[:SHOWN])}{more}; commit or restore them"
+    return ""
+
+
+def _dvc_said(project: Project) -> str:
+    stages = [f"{stage}@{project.name}" for stage in STAGES]
+    status = _output(project.root, [sys.executable, "-m", "dvc", "status", "--json", *stages])
+    if status is None:
+        return "`dvc status` does not answer; what was judged may not be what is here"
+    if status.strip() not in ("", "{}"):
+        return "`dvc status` says that something changed since the build was judged: `dvc repro`"
+    return ""
+
+
+def _weights_said(layout: Layout, build: Build) -> str:
+    path = weights_file(layout, build)
+    if not path.is_file():
+        return f"{path} is missing; `dvc pull` brings it"
+    if sha256(path.read_bytes()) != build.content["weights"]["file"]:
+        raise IntegrityError(f"{path} was changed: it is not the file that {build.name} names")
+    return ""
+
+
+def _output(root: Path, command: list[str]) -> str | None:
+    """Standard output; None where the command fails or is not there."""
+    try:
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return done.stdout if done.returncode == 0 else None

@@ -1,0 +1,98 @@
+"""The roster of signers: enter and revoke people, each time a new version signed by an admin."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lifecycle.dossier.layout import Layout
+from lifecycle.errors import SignOffRefusedError, UsageError
+from lifecycle.release import roster as rosters
+from lifecycle.release.fields import time_of
+from lifecycle.release.keys import keyid, public_key, unlock
+from lifecycle.release.roster import Person, Roster
+
+
+def enrol(
+    root: Path, user: str, name: str, roles: Sequence[str], public: str, key: Path, passphrase: str
+) -> Roster:
+    """Enter a person, or replace what the roster says of one.
+
+    Raises:
+        SignOffRefusedError: the key is not an admin's, or cannot be opened.
+        UsageError: such a roster cannot be; says why.
+    """
+    try:
+        own = keyid(public_key(public))
+    except ValueError as error:
+        raise UsageError(f"--public: {error}") from None
+    person = Person(user, name, own, public, tuple(sorted(set(roles))), True)
+    return _next(root, lambda people: [*(p for p in people if p.user != user), person], key,
+                 passphrase)  # fmt: skip
+
+
+def revoke(root: Path, user: str, key: Path, passphrase: str) -> Roster:
+    """Set a person inactive.
+
+    Raises:
+        UsageError: nobody of that name is active.
+        SignOffRefusedError: the key is not an admin's, or cannot be opened.
+    """
+
+    def without(people: Sequence[Person]) -> list[Person]:
+        if not any(p.user == user and p.active for p in people):
+            raise UsageError(f"the roster has no active signer {user!r}")
+        return [replace(p, active=False) if p.user == user else p for p in people]
+
+    return _next(root, without, key, passphrase)
+
+
+def _next(
+    root: Path, change: Callable[[Sequence[Person]], list[Person]], key: Path, passphrase: str
+) -> Roster:
+    secret = unlock(key, passphrase)
+    own = keyid(secret.public_key())
+
+    def make(before: tuple[Roster, ...]) -> bytes:
+        people = change(before[-1].people if before else ())
+        now = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
+        if not before:
+            return rosters.first(people, secret, now)
+        _require_admin(before[-1], own)
+        if time_of(now) < time_of(before[-1].issued_at):
+            raise SignOffRefusedError(
+                f"the clock says {now}, before the newest roster ({before[-1].issued_at}); set it"
+            )
+        return rosters.following(before, people, secret, now)
+
+    return rosters.append_roster(Layout(root, "").signers, make)
+
+
+def _require_admin(roster: Roster, own: str) -> None:
+    admins = {p.keyid for p in roster.people if p.active and "admin" in p.roles}
+    if own not in admins:
+        raise SignOffRefusedError("this key is not that of an active admin of the newest roster")
+
+
+def show(root: Path, as_json: bool) -> str:
+    """The roster in force."""
+    every = rosters.read_rosters(Layout(root, "").signers)
+    if as_json:
+        return json.dumps([asdict(one) for one in every], indent=2)
+    if not every:
+        return "there is no roster yet; `lifecycle release keys enrol` makes the first one"
+    now = every[-1]
+    lines = [
+        f"roster {now.version}, issued {now.issued_at}",
+        f"fingerprint of the first roster (verify --trust): {every[0].digest}",
+        f"{'user':<14} {'name':<26} {'roles':<34} {'keyid':<14} state",
+    ]
+    lines += [
+        f"{p.user:<14} {p.name:<26} {', '.join(p.roles):<34} {p.keyid[:12]:<14} "
+        f"{'active' if p.active else 'revoked'}"
+        for p in now.people
+    ]
+    return "\n".join(lines)

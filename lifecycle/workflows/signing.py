@@ -1,0 +1,382 @@
+"""Sign off, refuse, withdraw, amend: what is signed is shown first; one signature, one record.
+
+Order of checks: decision 8. What depends on the chain is checked again under its lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from lifecycle.domain.digests import canonical_json, sha256
+from lifecycle.dossier import builds as kept
+from lifecycle.dossier.files import read_record
+from lifecycle.errors import IntegrityError, SignOffRefusedError, UsageError
+from lifecycle.gate import judge as judging
+from lifecycle.release import chain as chains
+from lifecycle.release.case import Judged, replay, to_json
+from lifecycle.release.chain import ROLES_FOR, Chain, Link
+from lifecycle.release.envelope import seal
+from lifecycle.release.fields import time_of
+from lifecycle.release.files import place_once
+from lifecycle.release.keys import keyid, unlock
+from lifecycle.release.records import Record, Signature, statement_of
+from lifecycle.release.roster import Person, Roster, person_of, read_rosters
+from lifecycle.release.standing import released_builds, standing
+from lifecycle.release.subjects import subjects_of
+from lifecycle.release.tested import tested_fields
+from lifecycle.workflows.judging import case_of, read_verdict
+from lifecycle.workflows.project import Project
+from lifecycle.workflows.readiness import against
+
+JUDGING = ("review", "approval", "override")  # meanings that an author's own build cannot have
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What is about to be signed.
+
+    Attributes:
+        project: whose classifier.
+        kind, meaning: of the record.
+        version, build, built_by: what it speaks of.
+        subjects: file -> SHA-256.
+        judged: case and verdict; None for a withdrawal or an amendment.
+        reason: the signer's words, "" where none are needed.
+        demonstration: the cohort is simulated: never for patients.
+        target: the record that is withdrawn or amended.
+        findings: what the machine holds against a refused build.
+    """
+
+    project: Project
+    kind: str
+    meaning: str
+    version: str
+    build: int
+    built_by: str
+    subjects: dict[str, str]
+    judged: Judged | None = None
+    reason: str = ""
+    demonstration: bool = False
+    target: Link | None = None
+    findings: tuple[str, ...] = ()
+
+
+def rosters_of(project: Project, trust: str | None = None) -> tuple[Roster, ...]:
+    """The verified rosters; there must be one.
+
+    Raises:
+        SignOffRefusedError: nobody may sign yet.
+        IntegrityError: a roster was changed.
+    """
+    rosters = read_rosters(project.layout.signers, trust)
+    if not rosters:
+        raise SignOffRefusedError(
+            f"{project.layout.signers} has no roster, so nobody may sign; begin with "
+            "`lifecycle release keys create` and `lifecycle release keys enrol`"
+        )
+    return rosters
+
+
+def chain_of(project: Project) -> Chain:
+    """The verified chain of the classifier; empty before the first record."""
+    rosters = read_rosters(project.layout.signers)
+    return chains.read(project.layout.releases, project.name, rosters)
+
+
+def propose_sign_off(
+    project: Project, meaning: str, demonstration: bool = False, reason: str = ""
+) -> Proposal:
+    """The current build, if it may be signed at all.
+
+    Raises:
+        SignOffRefusedError: every reason against it.
+        IntegrityError: a record, pin, file or the chain was changed.
+    """
+    rosters_of(project)
+    chain = chain_of(project)
+    judged = _judged_now(project)
+    reasons = against(project, judged.case, judged.verdict, demonstration)
+    reasons += _chain_said(project, chain, judged)
+    if reasons:
+        raise SignOffRefusedError(
+            f"{project.name} b{judged.case.build} cannot be signed: " + "; ".join(reasons)
+        )
+    if meaning == "override" and not reason.strip():
+        raise UsageError("an override needs its reason: --reason TEXT")
+    if meaning == "override" and judged.verdict.status == "pass":
+        raise UsageError("the verdict is pass: there is nothing to override")
+    return replace(
+        _about_build(project, judged, "sign-off", meaning),
+        reason=reason,
+        demonstration=demonstration,
+    )
+
+
+def propose_refusal(project: Project, meaning: str, reason: str) -> Proposal:
+    """A refusal of the current build, with what the machine itself holds against it."""
+    rosters_of(project)
+    _require_reason(reason, "refusal")
+    judged = _judged_now(project)
+    simulated = judged.case.origin == "simulated"
+    findings = [one.said for one in judged.verdict.findings if one.status != "pass"]
+    findings += against(project, judged.case, judged.verdict, simulated)
+    return replace(
+        _about_build(project, judged, "refusal", meaning),
+        reason=reason,
+        demonstration=simulated,
+        findings=tuple(findings),
+    )
+
+
+def propose_about(
+    project: Project, kind: str, meaning: str, reason: str, build: int | None
+) -> Proposal:
+    """A withdrawal or an amendment of a signed build, the newest release where none is named.
+
+    Raises:
+        UsageError: nothing is signed that it could speak of.
+    """
+    rosters_of(project)
+    _require_reason(reason, kind)
+    target = _target(project, chain_of(project), build)
+    record = target.record
+    if record.build is None or record.built_by is None:
+        raise UsageError(f"{target.path.name} speaks of no build")
+    return Proposal(
+        project, kind, meaning, record.version, record.build, record.built_by,
+        dict(record.subjects), reason=reason, demonstration=record.demonstration, target=target,
+    )  # fmt: skip
+
+
+def _target(project: Project, chain: Chain, build: int | None) -> Link:
+    """The signature that completed the newest release (of a build), or the newest open one."""
+    version = project.classifier.version
+    found = standing(chain, version, project.classifier.policy.signatures)
+    groups = [r.links for r in found.releases if r.withdrawn is None]
+    groups = [p.links for p in found.partial] + groups
+    signed = [g[-1] for g in groups if build is None or g[-1].record.build == build]
+    if not signed:
+        which = "no build" if build is None else f"b{build}, which is not signed,"
+        raise UsageError(f"{project.name} {version} has {which} to speak of; see `release history`")
+    return signed[-1]
+
+
+def _require_reason(reason: str, kind: str) -> None:
+    if not reason.strip():
+        raise UsageError(f"a {kind} needs its reason: --reason TEXT")
+
+
+def _judged_now(project: Project) -> Judged:
+    """Case and verdict of the current build; the kept verdict must be the same.
+
+    Raises:
+        IntegrityError: it is not.
+    """
+    case = case_of(project)
+    verdict = replay(project.layout, case)
+    kept_verdict = read_verdict(project, kept.read_build(project.layout, case.build))
+    if judging.to_json(kept_verdict) != judging.to_json(verdict):
+        raise IntegrityError(
+            f"{project.layout.verdicts / f'b{case.build}.json'} is not what the evidence amounts "
+            f"to: it is stale or was changed; run `dvc repro gate@{project.name}`"
+        )
+    return Judged(case, verdict)
+
+
+def _about_build(project: Project, judged: Judged, kind: str, meaning: str) -> Proposal:
+    case = judged.case
+    run = read_record(kept.read_build(project.layout, case.build).folder / kept.RUN)
+    return Proposal(
+        project, kind, meaning, case.version, case.build, str(run.get("by") or "unknown"),
+        subjects_of(project.layout, case), judged,
+    )  # fmt: skip
+
+
+def _chain_said(project: Project, chain: Chain, judged: Judged) -> list[str]:
+    """What the chain has against it: other releases than the build was compared with."""
+    case = judged.case
+    signed = released_builds(chain, case.version, project.classifier.policy.signatures)
+    owed = {number for number in signed if number < case.build}
+    if owed != (set(case.references) if case.released else set()):
+        return [
+            f"the released builds are {_named(owed)}, and it was compared with "
+            f"{_named(set(case.references))}; run `dvc repro`"
+        ]
+    return []
+
+
+def _named(builds: set[int]) -> str:
+    return ", ".join(f"b{number}" for number in sorted(builds)) or "none"
+
+
+def sign(proposal: Proposal, key_file: Path, passphrase: str, now: datetime | None = None) -> Link:
+    """Sign a proposal: one record, whole or not at all.
+
+    Args:
+        proposal: what was shown to the signer.
+        key_file: the signer's encrypted key.
+        passphrase: of the key.
+        now: the moment; the clock's where None.
+
+    Raises:
+        SignOffRefusedError: passphrase, person, role or moment forbid it.
+    """
+    key = unlock(key_file, passphrase)
+    layout = proposal.project.layout
+    moment = (now or datetime.now(UTC).astimezone()).isoformat(timespec="seconds")
+    case = None if proposal.judged is None else _keep_case(proposal)
+
+    def make(chain: Chain) -> tuple[str, bytes]:
+        record = _record(proposal, chain, key, moment, case)
+        return proposal.kind, seal(statement_of(record), key)
+
+    return chains.append(
+        layout.releases, proposal.project.name, lambda: rosters_of(proposal.project), make
+    )
+
+
+def _keep_case(proposal: Proposal) -> str:
+    """The case under its content's name; one left over from a killed sign-off is the same one."""
+    data = canonical_json(to_json(_some(proposal.judged)))
+    digest, folder = sha256(data), proposal.project.layout.cases
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{digest}.json"
+    if not path.exists():
+        place_once(path, data)
+    elif path.read_bytes() != data:
+        raise IntegrityError(f"{path} was changed: restore it from git")
+    return digest
+
+
+def _some(judged: Judged | None) -> Judged:
+    if judged is None:
+        raise UsageError("this record rests on no case")
+    return judged
+
+
+def _record(
+    proposal: Proposal, chain: Chain, key: Ed25519PrivateKey, moment: str, case: str | None
+) -> Record:
+    person = _person(proposal, chain, key)
+    _require_moment(chain, moment)
+    if proposal.kind == "sign-off":
+        _require_other_person(proposal, chain, person)
+        said = _chain_said(proposal.project, chain, _some(proposal.judged))
+        if said:
+            raise SignOffRefusedError("; ".join(said))
+    roster = chain.rosters[-1]
+    signature = Signature(person.keyid, person.name, person.user, proposal.meaning, moment)
+    return Record(
+        kind=proposal.kind,
+        number=chain.next_number,
+        classifier=proposal.project.name,
+        version=proposal.version,
+        previous=chain.head,
+        roster=(roster.version, roster.digest),
+        signature=signature,
+        subjects=proposal.subjects,
+        build=proposal.build,
+        built_by=proposal.built_by,
+        demonstration=proposal.demonstration,
+        reason=proposal.reason or None,
+        target=None if proposal.target is None else proposal.target.digest,
+        findings=proposal.findings,
+        **_tested(proposal, case),
+    )
+
+
+def _tested(proposal: Proposal, case: str | None) -> dict[str, Any]:
+    """The verdict as an in-toto test result."""
+    if proposal.judged is None:
+        return {}
+    verdict = proposal.judged.verdict
+    return {"case": case, **tested_fields(verdict, refused=proposal.kind == "refusal")}
+
+
+def _person(proposal: Proposal, chain: Chain, key: Ed25519PrivateKey) -> Person:
+    """Whose key it is, and that its roles allow the meaning.
+
+    Raises:
+        SignOffRefusedError: they do not, or it is nobody's.
+    """
+    person = person_of(chain.rosters, chain.rosters[-1].version, keyid(key.public_key()))
+    if person is None or not person.active:
+        raise SignOffRefusedError(
+            "this key is not that of an active signer; an admin enrols it with "
+            "`lifecycle release keys enrol`"
+        )
+    wanted = ROLES_FOR[proposal.meaning]
+    if not set(wanted) & set(person.roles):
+        raise SignOffRefusedError(
+            f"{person.user} ({', '.join(person.roles)}) may not sign {proposal.meaning}: "
+            f"it needs the role {' or '.join(wanted)}"
+        )
+    return person
+
+
+def _require_moment(chain: Chain, moment: str) -> None:
+    """The clock runs forward.
+
+    Raises:
+        SignOffRefusedError: it is before the newest record or roster.
+    """
+    last = [chain.rosters[-1].issued_at]
+    last += [link.record.signature.signed_at for link in chain.links[-1:]]
+    latest = max(last, key=time_of)
+    if time_of(moment) < time_of(latest):
+        raise SignOffRefusedError(
+            f"the clock says {moment}, which is before {latest}, when the newest record or roster "
+            "was signed; set the clock right"
+        )
+
+
+def _require_other_person(proposal: Proposal, chain: Chain, person: Person) -> None:
+    """Nobody judges the own build, and nobody signs a build twice.
+
+    Raises:
+        SignOffRefusedError: names the rule.
+    """
+    mine = f"{person.user} cannot sign {proposal.meaning} of b{proposal.build}"
+    own = _signatures(proposal, chain, person.user)
+    author = person.user == proposal.built_by or "authorship" in own
+    if author and proposal.meaning in JUDGING:
+        raise SignOffRefusedError(f"{mine}: an author does not judge the own build")
+    if proposal.meaning == "authorship" and set(own) & set(JUDGING):
+        raise SignOffRefusedError(f"{mine}: who has judged a build is not its author")
+    if own:
+        raise SignOffRefusedError(f"{mine}: {person.user} has signed its {own[0]} already")
+    if _some(proposal.judged).verdict.status == "pass" or proposal.meaning != "approval":
+        return
+    if not _overridden(proposal, chain):
+        raise SignOffRefusedError(
+            f"{mine}: the verdict is inconclusive; another person has to override it first "
+            "(--meaning override --reason TEXT)"
+        )
+
+
+def _open_links(proposal: Proposal, chain: Chain) -> Sequence[Link]:
+    """Signatures on this build that stand."""
+    policy = proposal.project.classifier.policy
+    found = standing(chain, proposal.version, policy.signatures)
+    groups = [p.links for p in found.partial if p.subject.build == proposal.build]
+    groups += [
+        r.links for r in found.releases if r.subject.build == proposal.build and r.withdrawn is None
+    ]
+    return [link for links in groups for link in links]
+
+
+def _signatures(proposal: Proposal, chain: Chain, user: str) -> list[str]:
+    """Meanings that a user has signed on this build."""
+    signed = (link.record.signature for link in _open_links(proposal, chain))
+    return [one.meaning for one in signed if one.user_id == user]
+
+
+def _overridden(proposal: Proposal, chain: Chain) -> bool:
+    links = _open_links(proposal, chain)
+    return any(link.record.signature.meaning == "override" for link in links)
