@@ -54,7 +54,7 @@ def _verdict_said(verdict: Verdict) -> str:
 
 
 def _basis_said(case: Case) -> str:
-    if case.basis == "unreleased reference":
+    if case.references and not case.released:
         return (
             f"b{case.build} was compared with b{', b'.join(map(str, case.references))}, which "
             "nobody has released; sign off the version's first build, then run `dvc repro`"
@@ -81,8 +81,8 @@ def _policy_said(project: Project, verdict: Verdict) -> str:
 
 def _git_said(root: Path) -> str:
     """Signed records and rosters may stand there uncommitted: the next signer adds to them."""
-    paths = (":!dossier/*/releases", ":!dossier/_signers")
-    changed = _output(root, ["git", "status", "--porcelain", "--", ".", *paths])
+    paths = (":!dossier/*/releases/*", ":!dossier/_signers/*")
+    changed = _output(root, ["git", "status", "--porcelain", "-uall", "--", ".", *paths])
     if changed is None:
         return "git does not answer here, so nobody can say what was built"
     lines = [line[3:] for line in changed.splitlines() if line.strip()]
