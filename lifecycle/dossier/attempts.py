@@ -6,7 +6,7 @@ consistency and gate). A bit-identical rebuild and a crash before prediction are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,13 @@ def _read(path: Path) -> Attempt:
     return Attempt(entry["weights"], entry["version"], entry["k"])
 
 
-def record_attempt(layout: Layout, version: str, weights: str, judged: tuple[str, ...]) -> Attempt:
+def record_attempt(
+    layout: Layout,
+    version: str,
+    weights: str,
+    judged: tuple[str, ...],
+    settled: Collection[str] = (),
+) -> Attempt:
     """Record that a network is about to be judged; a known network keeps its k.
 
     Args:
@@ -65,6 +71,7 @@ def record_attempt(layout: Layout, version: str, weights: str, judged: tuple[str
         version: version of the classifier.
         weights: SHA-256 over parameters and buffers.
         judged: weight digests of the version's builds so far, the first build first.
+        settled: those of the builds up to the newest release: a release begins the count anew.
 
     Raises:
         IntegrityError: the attempt of an enrolled build is missing; nothing is written, because
@@ -77,7 +84,7 @@ def record_attempt(layout: Layout, version: str, weights: str, judged: tuple[str
         return known
     is_first = not judged or judged[0] == weights
     # counted, not the highest k plus one: two branches may each have made an attempt 1
-    k = 0 if is_first else sum(a.k > 0 for a in attempts) + 1
+    k = 0 if is_first else sum(a.k > 0 and a.weights not in settled for a in attempts) + 1
     attempt = Attempt(weights, version, k)
     body = {"schema": SCHEMA, "weights": weights, "version": version, "k": k}
     path = layout.attempts / _file(version, weights)

@@ -27,6 +27,7 @@ from lifecycle.workflows.data import (
     pinned_cohort,
     read_parts,
 )
+from lifecycle.workflows.deciding import released_of
 from lifecycle.workflows.project import Project
 from lifecycle.workflows.terms import require_same_terms, terms_of
 
@@ -40,7 +41,9 @@ def predict_frozen(project: Project) -> None:
         version = project.classifier.version
         builds = [b for b in kept.read_builds(project.layout) if b.version == version]
         judged = tuple(build.weights for build in builds)
-        record_attempt(project.layout, version, facts["weights"]["sha256"], judged)
+        newest = max(released_of(project, version), default=0)
+        settled = {build.weights for build in builds if build.number <= newest}
+        record_attempt(project.layout, version, facts["weights"]["sha256"], judged, settled)
     values = _frozen_scores(project, cohort, tensors, facts)
     with folder_whole(project.predictions) as folder:
         write_parquet(folder / kept.FROZEN, predictions_of(project, cohort, values))

@@ -90,9 +90,13 @@ def test_attempts_count_networks_not_runs(layout: Layout) -> None:
     assert record_attempt(layout, "1", "first", ("first",)).k == 0
     assert record_attempt(layout, "1", "second", ("first",)).k == 1
     assert record_attempt(layout, "1", "third", ("first", "second")).k == 2
+    # a release settles what came before it: the count begins anew
+    three = ("first", "second", "third")
+    assert record_attempt(layout, "1", "fourth", three, {"first", "second", "third"}).k == 1
+    assert record_attempt(layout, "1", "fifth", (*three, "fourth"), set(three)).k == 2
     assert record_attempt(layout, "1", "second", ("first", "second")).k == 1
     assert record_attempt(layout, "2", "second", ()).k == 0
-    assert len(read_attempts(layout)) == 4
+    assert len(read_attempts(layout)) == 6
 
 
 def test_every_single_bit_of_an_attempt_is_seen(layout: Layout) -> None:
