@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from lifecycle.consistency.agree import Agreement
 from lifecycle.consistency.calls import REFUSED_NO, REFUSED_YES
 from lifecycle.domain.predictions import Calls, Cutoffs
@@ -147,6 +149,8 @@ def _criteria(findings: tuple[Finding, ...]) -> list[str]:
 
 def _reported(data: ReportInput, calls: Calls) -> str:
     n, patients = len(calls.ids), len(set(calls.patients))
+    if data.frozen.task == "multi":
+        return _reported_cells(calls, f"{many(n, 'case')} ({many(patients, 'patient')})")
     reported = int((calls.state != 0).any(axis=1).sum())
     return (
         f"On the frozen clinical test set of {many(n, 'case')} "
@@ -155,11 +159,39 @@ def _reported(data: ReportInput, calls: Calls) -> str:
     )
 
 
+def _reported_cells(calls: Calls, where: str) -> str:
+    """Multi-label: each class of a case is called present, ruled out, or inconclusive."""
+    yes, no = int((calls.state == 1).sum()), int((calls.state == -1).sum())
+    cases = int((calls.state == 1).any(axis=1).sum())
+    left = calls.state.size - yes - no
+    return (
+        f"On the frozen clinical test set of {where} with {len(calls.classes)} classes it calls "
+        f"{yes:,} results present (in {many(cases, 'case')}) and rules out {no:,}; the other "
+        f"{left:,} ({percent(left / calls.state.size if calls.state.size else None)}) are "
+        "inconclusive."
+    )
+
+
+def _wrong_cells(labels: tuple[str, ...], calls: Calls) -> list[str]:
+    known = [i for i, label in enumerate(labels) if label]
+    truth = np.array([[c in labels[i].split("|") for c in calls.classes] for i in known], bool)
+    if not known:
+        return []
+    state = calls.state[known]
+    yes, no = int((state == 1).sum()), int((state == -1).sum())
+    return [
+        f"Of cases with reference classes, {int(((state == 1) & ~truth).sum()):,} of {yes:,} "
+        f"present calls and {int(((state == -1) & truth).sum()):,} of {no:,} exclusions are wrong."
+    ]
+
+
 def _wrong(data: ReportInput, calls: Calls) -> list[str]:
     """Reported calls that the reference class contradicts; nothing where no case has one."""
     labels = data.frozen.labels
-    if labels is None or data.frozen.task != "single":
+    if labels is None:
         return []
+    if data.frozen.task == "multi":
+        return _wrong_cells(labels, calls)
     called = (calls.state == 1).argmax(axis=1).tolist()
     reported = (calls.state == 1).any(axis=1).tolist()
     known = [i for i, label in enumerate(labels) if label and reported[i]]
@@ -213,7 +245,12 @@ def attempts(data: ReportInput) -> str:
 
 def frozen_drawn(data: ReportInput) -> str:
     """Where the frozen set comes from, as far as params.yaml says."""
-    fraction = data.classifier.frozen.fraction
+    fraction, folds = data.classifier.frozen.fraction, data.classifier.frozen.folds
+    if folds is not None:
+        return (
+            f"The frozen set is fold {listed(folds)} of the cohort, as it was published; it is as "
+            "good a sample of the clinic as that cohort is."
+        )
     if fraction is None:
         return "The frozen set is a cohort of its own, stated in params.yaml."
     return (

@@ -8,7 +8,7 @@ from typing import Any
 from lifecycle.cohorts.expectations import read_result
 from lifecycle.consistency.calls import call
 from lifecycle.domain.digests import digest_of
-from lifecycle.domain.predictions import Cutoffs, Predictions
+from lifecycle.domain.predictions import Calls, Cutoffs, Predictions
 from lifecycle.domain.verdict import Verdict
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier import rehearsals
@@ -221,13 +221,19 @@ def metrics_of(project: Project, verdict: Verdict) -> dict[str, Any]:
         "holdout_accuracy": accuracy(holdout),
         "frozen_accuracy": accuracy(frozen),
         "frozen_macro_auc": _macro_auc(frozen),
-        "frozen_reportable": float((calls.state != 0).any(axis=1).mean()),
+        "frozen_reportable": _reportable(calls),
         "frozen_cases": len(frozen.ids),
         "discordant": None if series is None else series["D"],
         "conversions": None if series is None else series["conversions"],
         "consistency": None if series is None else series["consistency"],
         "simulated": build.content["origin"] == "simulated",
     }
+
+
+def _reportable(calls: Calls) -> float:
+    """Share that is reported: of cases; multi-label: of (case, class) results."""
+    said = calls.state != 0
+    return float((said if calls.task == "multi" else said.any(axis=1)).mean())
 
 
 def _macro_auc(predictions: Predictions) -> float | None:

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from lifecycle.consistency.calls import call
 from lifecycle.domain.predictions import Cutoffs
 from lifecycle.errors import UnusableInputError
 from lifecycle.report import palette
@@ -353,6 +354,19 @@ def test_multi_label_scores_say_what_they_amount_to(make: SimpleNamespace) -> No
     text = next(t for n, t in tables.items() if n.startswith("Conversions")).all_text()
     assert "(inconclusive)" in text
     assert "(yes)" in text or "(no)" in text
+
+
+def test_multi_label_results_are_counted_class_by_class(make: SimpleNamespace) -> None:
+    data = make.rebuild(task="multi")
+    state = call(data.frozen, data.cutoffs).state
+    text = said(plain(data))
+    yes, no = int((state == 1).sum()), int((state == -1).sum())
+    assert f"calls {yes:,} results present" in text
+    assert f"rules out {no:,}; the other {state.size - yes - no:,}" in text
+    truth = np.array([[c in label.split("|") for c in data.frozen.classes]
+                      for label in data.frozen.labels])  # fmt: skip
+    wrong = int(((state == 1) & ~truth).sum())
+    assert f"{wrong:,} of {yes:,} present calls" in text
 
 
 def test_first_build_has_nothing_to_agree_with(make: SimpleNamespace) -> None:
