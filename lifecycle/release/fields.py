@@ -118,7 +118,8 @@ class Fields:
         if not isinstance(value, dict):
             raise FieldError(f"field {place}: not an object")
         for name in sorted(set(value) - set(known)):
-            raise FieldError(f"field {place}.{name}: not a known field")
+            shown = name if name.isprintable() else ascii(name)
+            raise FieldError(f"field {place}.{shown}: not a known field")
         for name in sorted(set(known) - set(value)):
             raise FieldError(f"field {place}.{name}: missing")
         return cls(place, value)
