@@ -78,6 +78,8 @@ class SignalPlan:
         read_rate: rate of the files, where a data set has several (PTB-XL: 100 or 500).
         seconds: length of the window; longer records are cut, shorter ones are bad.
         leads: by name, in network order.
+        leads_as: what a file calls a lead, where it has names of its own (AFDB: `ECG1`): a person
+            states which lead that is.
         statements: what a label is: `rhythm` (any statement of the label map, by its SCP name) or
             `superclass` (the five diagnostic superclasses of PTB-XL).
         bad_records: `stop` at the first record that cannot be used, or `skip` and count them.
@@ -88,6 +90,7 @@ class SignalPlan:
     read_rate: Literal[100, 500] | None = None
     seconds: Positive = 10.0
     leads: Annotated[tuple[Lead, ...], MinLen(1)] = LEADS
+    leads_as: dict[str, Lead] | None = None
     statements: Literal["rhythm", "superclass"] = "rhythm"
     bad_records: Literal["stop", "skip"] = "stop"
 

@@ -92,7 +92,7 @@ def _read(
 ) -> list[Case | BadRecordError]:
     record = stem.name
     header = read_header(stem.with_name(record + ".hea"), record)
-    signal = read_signal(header, plan.leads)
+    signal = read_signal(header, plan.leads, plan.leads_as)
     known = {
         "age": age_group(header.comment("age") or ""),
         "sex": sex_of(header.comment("sex") or ""),

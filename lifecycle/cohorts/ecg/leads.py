@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lifecycle.cohorts.ecg.faults import BadRecordError
 from lifecycle.domain.classifier import LEADS, Lead
@@ -12,20 +12,37 @@ _MODIFIED: dict[str, Lead] = {"mli": "I", "mlii": "II", "mliii": "III"}
 _BY_SPELLING: dict[str, Lead] = {lead.lower(): lead for lead in LEADS} | _MODIFIED
 
 
-def lead_of(name: str) -> Lead | None:
-    """The lead that a channel's name means, whatever its case (`AVR`, `avr`, `MLII`), or None."""
-    return _BY_SPELLING.get(name.strip().lower())
+def lead_of(name: str, stated: Mapping[str, Lead] | None = None) -> Lead | None:
+    """The lead that a channel's name means, whatever its case (`AVR`, `avr`, `MLII`), or None.
+
+    Args:
+        name: of the channel.
+        stated: leads of channels with names of their own, as a person stated them.
+    """
+    known = (stated or {}).get(name.strip())
+    return known or _BY_SPELLING.get(name.strip().lower())
 
 
-def columns_of(names: Sequence[str], wanted: Sequence[str], record: str) -> list[int]:
+def columns_of(
+    names: Sequence[str],
+    wanted: Sequence[str],
+    record: str,
+    stated: Mapping[str, Lead] | None = None,
+) -> list[int]:
     """Positions of the wanted leads among a record's channels, by name, in the order wanted.
+
+    Args:
+        names: of the channels.
+        wanted: leads.
+        record: for messages.
+        stated: leads of channels with names of their own.
 
     Raises:
         BadRecordError: a lead is missing, or two channels carry it.
     """
     found: dict[str, list[int]] = {}
     for position, name in enumerate(names):
-        found.setdefault(lead_of(name) or "", []).append(position)
+        found.setdefault(lead_of(name, stated) or "", []).append(position)
     return [_one(found.get(lead, []), lead, names, record) for lead in wanted]
 
 
@@ -38,5 +55,6 @@ def _one(positions: list[int], lead: str, names: Sequence[str], record: str) -> 
         record,
         "missing lead",
         f"{many} lead {lead} (channels: {have})",
-        "name leads that every record has in `signal.leads`",
+        "name leads that every record has in `signal.leads`, or say in `signal.leads_as` what "
+        "a channel is",
     )

@@ -27,7 +27,7 @@ from lifecycle.cohorts.ecg.headers import (
 )
 from lifecycle.cohorts.ecg.leads import columns_of
 from lifecycle.cohorts.ecg.resample import resampled
-from lifecycle.domain.classifier import SignalPlan
+from lifecycle.domain.classifier import Lead, SignalPlan
 from lifecycle.domain.digests import digest_of, sha256
 from lifecycle.errors import UnusableInputError
 
@@ -107,15 +107,23 @@ class Listing:
     folds: bool = False
 
 
-def read_signal(header: Header, leads: Sequence[str]) -> Signal:
+def read_signal(
+    header: Header, leads: Sequence[str], stated: Mapping[str, Lead] | None = None
+) -> Signal:
     """Leads of a WFDB record in whole microvolt.
+
+    Args:
+        header: of the record.
+        leads: that are read, in this order.
+        stated: leads of channels with names of their own.
 
     Raises:
         BadRecordError: a lead is missing, a unit or gain unusable, file and header of different
             length, a checksum wrong, a value beyond 32.767 mV.
     """
     record = header.record
-    columns = columns_of([channel.name for channel in header.channels], leads, record)
+    names = [channel.name for channel in header.channels]
+    columns = columns_of(names, leads, record, stated)
     chosen = [header.channels[column] for column in columns]
     scales = [(_factor(channel, record), gain_of(channel, record)) for channel in chosen]
     digital = _digital(header)

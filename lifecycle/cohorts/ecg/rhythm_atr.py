@@ -125,7 +125,7 @@ def _read(path: Path, plan: SignalPlan) -> list[Case | BadRecordError]:
     record = path.stem
     size_of(path.with_suffix(".atr"), record)
     header = read_header(path, record)
-    signal = read_signal(header, plan.leads)
+    signal = read_signal(header, plan.leads, plan.leads_as)
     changes = changes_of(path.with_suffix(".atr"), record, signal.rate)
     if changes and changes[-1].sample >= len(signal.values):
         raise BadRecordError(

@@ -81,7 +81,8 @@ def read_table_signal(path: Path, rate: Fraction, plan: SignalPlan, record: str)
     try:
         with foreign(record, path.name):
             opened = open_table(path, path.name)
-            names = [opened.header[i] for i in columns_of(opened.header, plan.leads, record)]
+            columns = columns_of(opened.header, plan.leads, record, plan.leads_as)
+            names = [opened.header[i] for i in columns]
             millivolts = opened.cells([], names).values
     except BadRecordError:
         raise

@@ -13,7 +13,7 @@ from lifecycle.cohorts.ecg.faults import BadRecordError
 from lifecycle.cohorts.ecg.headers import inside, read_header
 from lifecycle.cohorts.ecg.leads import columns_of, lead_of
 from lifecycle.cohorts.ecg.records import Signal, cut, read_signal, samples_of, window
-from lifecycle.domain.classifier import LEADS, SignalPlan
+from lifecycle.domain.classifier import LEADS, Lead, SignalPlan
 from lifecycle.errors import UnusableInputError
 
 PLAN = SignalPlan()
@@ -67,6 +67,15 @@ def test_leads_are_found_by_name_in_any_order_and_spelling(tmp_path: Path) -> No
     plan = SignalPlan(leads=("V1", "aVR", "I"))
     assert np.array_equal(read(path, plan).values, values[:, [5, 8, 11]])
     assert [lead_of(name) for name in ("MLII", "avl", " v6 ", "ECG1")] == ["II", "aVL", "V6", None]
+
+
+def test_a_person_says_what_a_channel_with_a_name_of_its_own_is() -> None:
+    stated: dict[str, Lead] = {"ECG1": "II", "ECG2": "V1"}
+    assert columns_of(["ECG1", "ECG2"], ["V1", "II"], "r", stated) == [1, 0]
+    with pytest.raises(BadRecordError, match="leads_as"):
+        columns_of(["ECG1", "ECG2"], ["II"], "r")
+    with pytest.raises(BadRecordError, match="2 channels are lead II"):
+        columns_of(["MLII", "ECG1"], ["II"], "r", stated)
 
 
 def test_two_channels_of_one_lead_are_refused() -> None:
