@@ -46,7 +46,7 @@ classifiers:
     split: {holdout: 0.3, seed: 0}
     preprocess: {convention: m-value, features: 100}
     model: {hidden: [8, 4], softshrink: 0.1}
-    recipe: {lr: 0.01, l2: 0.001, epochs: 6, minibatch: 4}
+    recipe: {lr: 0.01, l2: 0.001, epochs: 6, minibatch: 4, numerics: {mode: deterministic}}
     search: {}
     tau: {positive: "GBM, RTK II", refuse_below: 0.3}
     policy: {p: 0.8}

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lifecycle.cohorts import expectations, preprocess, read, store
+from lifecycle.cohorts import preprocess, read, store
 from lifecycle.cohorts import split as splitting
 from lifecycle.cohorts.pin import check_pin, make_pin
 from lifecycle.domain.classifier import Part
@@ -120,6 +120,8 @@ def validate_data(project: Project) -> None:
     Raises:
         ExpectationError: a critical expectation failed.
     """
+    from lifecycle.cohorts import expectations  # pandas: half a second that no other stage needs
+
     cohort, frozen = cohorts_of(project)
     classifier = project.classifier
     with folder_whole(project.validation) as folder:

@@ -8,11 +8,13 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from support import environment, run_in
+
+from lifecycle.cohorts.store import read
 
 
 def _json(path: Path) -> dict:
@@ -97,15 +99,16 @@ def test_a_changed_term_needs_a_new_version(project: Path) -> None:
     assert refused.returncode == 10
     assert "recipe.epochs: 12 -> 13" in refused.stderr
     _edit(project, 'version: "1"', 'version: "2"')
-    done = run_in(project, "lifecycle", "rebuild")
+    done = run_in(project, "dvc", "repro", "enrol@wine", "enrol@tiny-beta")
     assert done.returncode == 0, done.stderr
+    assert "build@wine" in _stages(done.stdout)
     assert not any("tiny-beta" in stage for stage in _stages(done.stdout))
     assert _json(project / "dossier/wine/current.json") == {"build": 2, "version": "2"}
     assert len(_json(project / "dossier/wine/frozen.json")["pins"]) == 2
 
 
 def test_another_environment_makes_b2_and_back_again_b1(project: Path) -> None:
-    done = run_in(project, "dvc", "repro", "report@wine", ATEN_CPU_CAPABILITY="default")
+    done = run_in(project, "dvc", "repro", "gate@wine", ATEN_CPU_CAPABILITY="default")
     assert done.returncode == 0, done.stdout + done.stderr
     verdict = _json(project / "dossier/wine/verdicts/b2.json")
     assert verdict["basis"] == "identity"  # another machine, the same bits
@@ -117,7 +120,7 @@ def test_another_environment_makes_b2_and_back_again_b1(project: Path) -> None:
     text = run_in(project, "lifecycle", "consistency", "builds", "wine").stdout
     assert "2 builds, 7" in text
     first = (project / "dossier/wine/verdicts/b1.json").read_bytes()
-    back = run_in(project, "dvc", "repro", "report@wine")
+    back = run_in(project, "dvc", "repro", "gate@wine")
     assert back.returncode == 0, back.stdout + back.stderr
     assert _json(project / "dossier/wine/current.json")["build"] == 1
     assert (project / "dossier/wine/verdicts/b1.json").read_bytes() == first
@@ -126,8 +129,10 @@ def test_another_environment_makes_b2_and_back_again_b1(project: Path) -> None:
 
 def test_one_fingerprint_gives_one_digest(project: Path) -> None:
     before = _json(project / "dossier/wine/builds/b1/record.json")["content"]["weights"]
-    done = run_in(project, "dvc", "repro", "-f", "report@wine")
+    again = [f"{stage}@wine" for stage in ("prepare", "build", "predict", "enrol")]
+    done = run_in(project, "dvc", "repro", "--force", "--single-item", *again)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert _stages(done.stdout) == set(again)
     facts = _json(project / "work/wine/build/facts.json")
     assert {key: before[key] for key in ("md5", "sha256")} == facts["weights"]
     assert [p.name for p in (project / "dossier/wine/builds").iterdir()] == ["b1"]
@@ -147,14 +152,10 @@ def test_one_changed_byte_of_the_frozen_set_stops(
     project: Path, stage: str, command: list[str]
 ) -> None:
     case = next(iter(_json(project / "dossier/wine/frozen.json")["pins"][0]["cases"]))
-    ids = run_in(
-        project, "python", "-c",
-        "from pathlib import Path; from lifecycle.cohorts.store import read;"
-        f"print(read(Path('work/wine/cohort/main')).ids.index({case!r}))",
-    ).stdout  # fmt: skip
+    row = read(project / "work/wine/cohort/main").ids.index(case)
     path = project / "work/wine/cohort/main/measurements.npy"
     data = bytearray(path.read_bytes())
-    data[len(data) - (178 - int(ids)) * 13 * 8 + 3] ^= 1
+    data[len(data) - (178 - row) * 13 * 8 + 3] ^= 1
     path.chmod(0o644)
     path.write_bytes(bytes(data))
     done = run_in(project, *command)
@@ -185,35 +186,34 @@ def test_a_flipped_bit_in_the_evidence_is_never_a_pass(project: Path, place: str
 
 @contextmanager
 def _long_build(project: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    """DVC in the middle of a training that would take minutes; and the running build's lock."""
-    _edit(project, "epochs: 6,", "epochs: 4000,")
-    _edit(project, '  tiny-beta:\n    version: "1"', '  tiny-beta:\n    version: "2"')
+    """DVC in the middle of a training that would take hours; and the running build's lock."""
     lock = project / "work" / "tiny-beta" / "running.json"
+    before = lock.read_bytes() if lock.exists() else b""
     with subprocess.Popen(
         ["dvc", "repro", "build@tiny-beta"], cwd=project, env=environment(),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     ) as dvc:  # fmt: skip
         deadline = time.monotonic() + 120
-        while not lock.exists() and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
+            with suppress(FileNotFoundError):
+                if lock.read_bytes() not in (b"", before):
+                    break
             time.sleep(0.2)
         yield dvc, lock
 
 
-def test_a_killed_build_leaves_a_failed_run_and_heals(project: Path) -> None:
+def _own_runs(project: Path) -> list[str]:
+    return [status for name, status in _runs(project) if name.startswith("tiny-beta 2")]
+
+
+def test_a_killed_or_terminated_build_leaves_a_failed_run_and_heals(project: Path) -> None:
+    _edit(project, "epochs: 6,", "epochs: 400000,")
+    _edit(project, '  tiny-beta:\n    version: "1"', '  tiny-beta:\n    version: "2"')
     with _long_build(project) as (dvc, lock):
         pid = int(_json(lock)["pid"])
         subprocess.run(["kill", "-9", str(pid)], check=True)
         dvc.wait(timeout=60)
-    assert ("tiny-beta 2", "RUNNING") in _runs(project)
-    before = sorted((project / "dossier/tiny-beta/builds").iterdir())
-    _edit(project, "epochs: 4000,", "epochs: 5,")
-    done = run_in(project, "lifecycle", "rebuild", "tiny-beta")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert ("tiny-beta 2", "FAILED") in _runs(project)
-    assert len(list((project / "dossier/tiny-beta/builds").iterdir())) == len(before) + 1
-
-
-def test_a_terminated_build_is_closed_as_failed(project: Path) -> None:
+    assert _own_runs(project) == ["RUNNING"]
     with _long_build(project) as (dvc, lock):
         dvc.kill()  # the stage must not outlive it
         dvc.wait(timeout=60)
@@ -221,4 +221,10 @@ def test_a_terminated_build_is_closed_as_failed(project: Path) -> None:
     while lock.exists() and time.monotonic() < deadline:
         time.sleep(0.2)
     assert not lock.exists()
-    assert ("tiny-beta 2", "FAILED") in _runs(project)
+    assert _own_runs(project)[-1] == "FAILED"
+    before = sorted((project / "dossier/tiny-beta/builds").iterdir())
+    _edit(project, "epochs: 400000,", "epochs: 5,")
+    done = run_in(project, "lifecycle", "build", "tiny-beta")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert _own_runs(project) == ["FAILED", "FAILED", "FINISHED"]
+    assert len(list((project / "dossier/tiny-beta/builds").iterdir())) == len(before) + 1

@@ -322,9 +322,16 @@ def environment(profile: Profile) -> dict[str, str]:
     return found
 
 
-def test_every_profile_gives_the_fractions_bits() -> None:
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(("sse-1", "avx2-2"), id="two"),  # both also without compiled kernels
+        pytest.param(("avx-1", "uncompiled-1"), id="others", marks=pytest.mark.slow),
+    ],
+)
+def test_every_profile_gives_the_fractions_bits(names: tuple[str, ...]) -> None:
     machine = fingerprint()["machine"]
-    wanted = [PROFILES[name] for name in ("sse-1", "avx2-2", "avx-1", "uncompiled-1")]
+    wanted = [PROFILES[name] for name in names]
     usable = [profile for profile in wanted if not reason_against(profile, machine)]
     if not usable:
         pytest.skip("no profile can run on this machine")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -429,3 +431,79 @@ def test_missing_files_are_named(tmp_path: Path, fitted: Preprocessing, name: st
     (tmp_path / name).unlink()
     with pytest.raises(UnusableInputError, match=name):
         preprocess.read(tmp_path)
+
+
+# signals
+
+
+def signals(values: NDArray[np.int16]) -> Cohort:
+    names = tuple(f"case{i}" for i in range(len(values)))
+    leads = ("I", "II", "V1", "V2")[: values.shape[2]]
+    return Cohort(names, names, ("",) * len(names), ("a",) * len(names), leads, values, "real")
+
+
+def microvolts(n: int = 6, samples: int = 50, leads: int = 3) -> NDArray[np.int16]:
+    drawn = np.random.default_rng(3).integers(-32768, 32768, (n, samples, leads))
+    return drawn.astype(np.int16)
+
+
+def test_leads_are_standardised_over_all_cases_and_samples_by_whole_sums() -> None:
+    values = microvolts()
+    fitted = preprocess.fit(signals(values), STANDARDISED, Path())
+    for lead in range(3):
+        column = [int(v) for v in values[:, :, lead].ravel()]
+        n, total = len(column), sum(column)
+        mean = Fraction(total, n)
+        variance = sum((v - mean) ** 2 for v in column) / n / 1_000_000
+        assert fitted.mean[lead] == float(mean / 1000)  # rounded once
+        assert fitted.sd[lead] == math.sqrt(float(variance))
+    x = preprocess.apply(fitted, signals(values))
+    assert (x.shape, x.dtype) == ((6, 50, 3), np.float64)
+    np.testing.assert_array_equal(x, (values / 1000.0 - fitted.mean) / fitted.sd)
+    np.testing.assert_allclose(x.mean(axis=(0, 1)), 0.0, atol=1e-12)
+    np.testing.assert_allclose(x.std(axis=(0, 1)), 1.0, rtol=1e-12)
+
+
+def test_the_order_of_records_does_not_change_a_bit() -> None:
+    values = microvolts()
+    one, two = (
+        preprocess.fit(signals(v), STANDARDISED, Path()) for v in (values, values[::-1, ::-1])
+    )
+    assert (one.digest, one.mean.tolist()) == (two.digest, two.mean.tolist())
+
+
+def test_a_flat_lead_has_sd_1_and_input_0() -> None:
+    values = microvolts()
+    values[:, :, 1] = 777
+    fitted = preprocess.fit(signals(values), STANDARDISED, Path())
+    assert (fitted.mean[1], fitted.sd[1]) == (0.777, 1.0)
+    assert not preprocess.apply(fitted, signals(values))[:, :, 1].any()
+
+
+def test_none_is_millivolt_and_leads_go_by_name(tmp_path: Path) -> None:
+    values = microvolts()
+    cohort = signals(values)
+    fitted = preprocess.fit(cohort, NONE, Path())
+    np.testing.assert_array_equal(preprocess.apply(fitted, cohort), values / 1000.0)
+    chosen = preprocess.fit(cohort, STANDARDISED, Path(), ("V1", "I"))
+    assert chosen.features == ("V1", "I")
+    x = preprocess.apply(chosen, cohort)
+    expected = (values[:, :, [2, 0]] / 1000.0 - chosen.mean) / chosen.sd
+    np.testing.assert_array_equal(x, expected)
+    preprocess.write(tmp_path, chosen)
+    assert preprocess.read(tmp_path).digest == chosen.digest
+    with pytest.raises(UnusableInputError, match="lacks feature 'V1'"):
+        preprocess.apply(chosen, signals(values[:, :, :2]))
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        M_VALUE,
+        PreprocessPlan(convention="standardised", features=2),
+        PreprocessPlan(convention="none", filters=("x.txt",)),
+    ],
+)
+def test_what_signals_do_not_know_is_refused(plan: PreprocessPlan) -> None:
+    with pytest.raises(UnusableInputError, match="signals know the conventions"):
+        preprocess.fit(signals(microvolts()), plan, Path())

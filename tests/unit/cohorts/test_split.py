@@ -407,3 +407,66 @@ def test_missing_parts_are_named(tmp_path: Path) -> None:
 def test_a_kept_split_with_an_unknown_part_is_refused() -> None:
     with pytest.raises(UnusableInputError, match="'c000' has part 'test'"):
         assign(_singles(A=5), None, SplitPlan(), QUARTER, {"c000": "test"})
+
+
+# ---- published folds
+
+NINE, TEN = SplitPlan(folds=("9",)), FrozenPlan(folds=("10",))
+
+
+def _in_folds(*rows: tuple[str, str, str]) -> Cohort:
+    """Rows are (patient, label, fold)."""
+    cohort = _cohort([(patient, "", label) for patient, label, _ in rows])
+    return replace(cohort, folds=tuple(fold for *_, fold in rows))
+
+
+def test_folds_go_whole_to_their_parts() -> None:
+    cohort = _in_folds(
+        ("p", "A", "1"), ("p", "B", "1"), ("q", "A|B", "2"), ("r", "A", "9"), ("s", "B", "9"),
+        ("t", "A", "10"), ("t", "", "10"), ("u", "", "1"), ("v", "", "9"), ("w", "A", ""),
+    )  # fmt: skip
+    parts = assign(cohort, None, NINE, TEN, None)
+    assert list(parts.values()) == [
+        "training", "training", "training", "holdout", "holdout",
+        "frozen", "frozen",  # also without a label: it is judged for consistency
+        "aside", "aside", "aside",  # no label, no label, no fold
+    ]  # fmt: skip
+    assert assign(cohort, None, replace(NINE, seed=7), TEN, None) == parts  # nothing is drawn
+    assert assign(cohort, None, NINE, TEN, parts) == parts
+
+
+def test_a_fold_that_the_cohort_does_not_have_is_named() -> None:
+    cohort = _in_folds(("p", "A", "1"), ("q", "A", "9"), ("r", "B", ""))
+    with pytest.raises(UnusableInputError, match="names fold '10'; the cohort has 1, 9"):
+        assign(cohort, None, NINE, TEN, None)
+    with pytest.raises(UnusableInputError, match="has no folds: draw the split by `fraction`"):
+        assign(_singles(A=4, B=4), None, NINE, TEN, None)
+
+
+@pytest.mark.parametrize(
+    ("rows", "part"),
+    [
+        ([("p", "A", "9"), ("q", "B", "10")], "training"),
+        ([("p", "A", "1"), ("q", "", "9"), ("r", "B", "10")], "holdout"),
+    ],
+)
+def test_folds_that_leave_a_part_empty_are_refused(rows, part: str) -> None:
+    with pytest.raises(ExpectationError, match=f"no labelled case for {part}"):
+        assign(_in_folds(*rows), None, NINE, TEN, None)
+
+
+@pytest.mark.parametrize(
+    ("folds", "said"),
+    [
+        (("1", "9"), "'p' has cases in training and in holdout"),
+        (("9", "10"), "'p' has cases in holdout and in frozen"),
+        (("10", "2"), "'p' has cases in frozen and in training"),
+    ],
+)
+def test_a_patient_in_folds_of_two_parts_is_named(folds: tuple[str, str], said: str) -> None:
+    others = [("q", "A", "1"), ("r", "A", "2"), ("s", "A", "9"), ("t", "A", "10")]
+    one, two = folds
+    with pytest.raises(ExpectationError, match=said):
+        assign(_in_folds(("p", "A", one), ("p", "B", two), *others), None, NINE, TEN, None)
+    within = _in_folds(("p", "A", "1"), ("p", "B", "2"), *others)  # two folds of one part
+    assert assign(within, None, NINE, TEN, None)["c000"] == "training"

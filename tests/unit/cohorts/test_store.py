@@ -201,3 +201,38 @@ def test_the_record_of_another_format_is_refused(tmp_path: Path) -> None:
         return json.dumps({**json.loads(data), "schema": "lifecycle/cohort/9"}).encode()
 
     assert "cohort/9" in str(_damaged(tmp_path / "cohort", store.FACTS, other).value)
+
+
+def _signals() -> Cohort:
+    values = np.random.default_rng(8).integers(-32768, 32768, (5, 7, 4)).astype(np.int16)
+    return replace(_cohort(), values=values, folds=("1", "", "9", "10", "10"))
+
+
+def test_signals_and_folds_are_read_as_written(tmp_path: Path) -> None:
+    cohort = _signals()
+    store.write(tmp_path / "cohort", cohort)
+    back = store.read(tmp_path / "cohort", check=True)
+    assert (back.values.dtype, back.folds) == (np.int16, cohort.folds)
+    assert isinstance(back.values, np.memmap)
+    np.testing.assert_array_equal(back.values, cohort.values)
+    assert dict(back.subgroups) == dict(cohort.subgroups)
+    assert store.content_digest(back) == store.recorded_digest(tmp_path / "cohort")
+    assert store.content_digest(replace(cohort, folds=("1", "", "9", "10", "9"))) != (
+        store.content_digest(cohort)
+    )
+
+
+def test_signals_of_another_length_or_a_changed_sample_are_refused(tmp_path: Path) -> None:
+    cohort = _signals()
+    store.write(tmp_path / "cohort", cohort)
+    place = tmp_path / "cohort" / store.MEASUREMENTS
+    other = cohort.values.copy()
+    other[4, 6, 3] ^= 1
+    np.save(place, other)
+    with pytest.raises(UnusableInputError, match="does not match the digest"):
+        store.read(tmp_path / "cohort", check=True)
+    np.save(place, cohort.values[:, :6])
+    with pytest.raises(UnusableInputError, match=r"holds \(5, 6, 4\) int16 and not \(5, 7, 4\)"):
+        store.read(tmp_path / "cohort")
+    with pytest.raises(UnusableInputError, match="do not fit"):
+        store.write(tmp_path / "wrong", replace(cohort, values=cohort.values[:, :, :3]))

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 
@@ -259,8 +258,7 @@ def test_exact_training_has_one_digest_in_other_environments() -> None:
     """Initial values too: they are computed in the child."""
     here = [trained(kind, "exact") for kind in KINDS]
     machine = fingerprint()["machine"]
-    wanted = ("native-1", "old-kernels-2")
-    names = [name for name in wanted if not reason_against(PROFILES[name], machine)]
-    with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(child, names)) == [here] * len(names)
+    wanted = ("old-kernels-2", "native-1")
+    name = next(name for name in wanted if not reason_against(PROFILES[name], machine))
+    assert child(name) == here
     assert len(set(here)) == 2

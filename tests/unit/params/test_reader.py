@@ -88,6 +88,42 @@ def test_a_fault_is_named_with_its_section(tmp_path: Path, change, said: str) ->
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "model", "lines"),
+    [
+        ("ecg-baseline", {"kind": "ecg-baseline", "heads": 4}, ["model.heads: unknown key"]),
+        ("ecg-baseline", {"kind": "ecg-baseline", "hidden": [8]}, ["model.hidden: unknown key"]),
+        ("ecg-conformer", {"kind": "ecg-conformer", "widths": [8]}, ["model.widths: unknown key"]),
+        ("breast-cytology", {"kind": "mlp", "heads": 4}, ["model.heads: unknown key"]),
+        ("breast-cytology", {"stem_stride": 1}, ["model.stem_stride: unknown key"]),
+        (
+            "ecg-conformer",
+            {"kind": "ecg-conformer", "heads": 0, "dropout": 1.0},
+            ["model.heads: input should be greater", "model.dropout: input should be less than 1"],
+        ),
+        ("ecg-baseline", {"kind": "ecg-baseline", "blocks": [1]}, ["must be of one length"]),
+        ("ecg-conformer", {"kind": "ecg-conformer", "heads": 3}, ["a multiple of `heads`"]),
+        ("ecg-conformer", {"kind": "ecg-conformer", "kernel": 4}, ["`kernel` must be odd"]),
+        ("breast-cytology", {"kind": "tree"}, ["model.kind: input should be 'mlp'"]),
+        ("breast-cytology", {"kind": "ecg-baseline"}, ["cannot learn from `cohort.measures"]),
+        ("ecg-baseline", {"kind": "mlp"}, ["`model.kind: mlp` cannot learn"]),
+    ],
+)
+def test_faults_of_a_model_are_those_of_its_kind(
+    tmp_path: Path, name: str, model: dict, lines: list[str]
+) -> None:
+    document = _shipped()
+    document["classifiers"][name]["model"] = model
+    with pytest.raises(UnusableInputError) as caught:
+        load_one(_write(tmp_path, document), name)
+    told = str(caught.value).splitlines()
+    assert len(told) == len(lines), told  # and nothing of the kinds that were not meant
+    for line, said in zip(told, lines, strict=True):
+        assert line.startswith(f"params.yaml: classifiers.{name}")
+        assert said in line
+        assert "Plan" not in line
+
+
 def test_several_faults_are_all_named(tmp_path: Path) -> None:
     document = _shipped()
     document["classifiers"]["breast-cytology"]["recipe"].update(lr=0, epochs=0)

@@ -186,7 +186,7 @@ def test_a_missing_field_is_named(record: Record) -> None:
 @pytest.mark.parametrize("kind", ["refusal", "withdrawal", "amendment", "drill"])
 def test_every_other_kind_needs_a_reason(record: Record, kind: str) -> None:
     by_kind = {one.kind: one for one in _every_kind(record)}
-    with pytest.raises(UsageError, match="lifecycle.reason: missing"):
+    with pytest.raises(UsageError, match=r"lifecycle\.reason: missing"):
         statement_of(replace(by_kind[kind], reason=None))
 
 

@@ -128,7 +128,7 @@ def test_an_admin_who_left_signs_no_more(lab: Lab) -> None:
     ],
 )
 def test_people_that_cannot_be(lab: Lab, changes: dict, said: str) -> None:
-    people = [lab.person("ada", **changes), *lab.people()[1:]]
+    people = [replace(lab.person("ada"), **changes), *lab.people()[1:]]
     with pytest.raises(UsageError) as refused:
         lab.roster(people, LATER)
     assert said in str(refused.value)
@@ -137,7 +137,7 @@ def test_people_that_cannot_be(lab: Lab, changes: dict, said: str) -> None:
 
 def test_one_key_is_one_person(lab: Lab) -> None:
     shared = replace(lab.person("rev"), user="zoe")
-    with pytest.raises(UsageError, match="keyid .* stands twice"):
+    with pytest.raises(UsageError, match=r"keyid .* stands twice"):
         lab.roster([*lab.people(), shared], LATER)
     # nor does it change hands from one roster to the next
     with pytest.raises(UsageError, match="zoe has the key of rev"):
@@ -163,16 +163,13 @@ def test_no_roster_before_the_one_before(lab: Lab) -> None:
         ({"issuedAt": "2026-11-31T09:00:00+01:00"}, "payload.issuedAt"),
         ({"issuedAt": 5}, "payload.issuedAt: not a text"),
         ({"people": {}}, "payload.people: not a list"),
-        ({"people": []}, "not the key of an active admin"),
+        ({"people": []}, "no active admin is left"),
         ({"more": 1}, "payload.more: not a known field"),
     ],
 )
 def test_a_first_roster_that_was_signed_so(lab: Lab, changes: dict, said: str) -> None:
     payload = _first_payload(lab, **changes)
-    if changes != {"people": []}:
-        assert said in _said(lab, payload)
-    else:
-        assert "no active admin" in _said(lab, payload)
+    assert said in _said(lab, payload)
 
 
 def test_flags_are_flags(lab: Lab) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from lifecycle.errors import UnusableInputError
@@ -14,6 +15,7 @@ from lifecycle.stats.auc import (
     error_at_full_recall,
     macro_auc,
     paired_delong,
+    rankdata,
 )
 
 
@@ -151,3 +153,10 @@ def test_a_class_without_positives_has_no_area_and_no_interval() -> None:
     assert macro.area == pytest.approx(macro_auc(scores, labels, "ABC")[0])
     nothing, _ = auc_intervals(scores, [""] * len(scores), "ABC", patients)
     assert nothing.area is None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ranks_are_scipys(seed):
+    rng = np.random.Generator(np.random.PCG64(seed))
+    for values in (rng.random(50), rng.integers(0, 6, 80) / 6.0, np.zeros(7), np.array([1.0])):
+        assert np.array_equal(rankdata(values), stats.rankdata(values))

@@ -14,7 +14,7 @@ from lifecycle.params.reader import load
 from lifecycle.workflows.boundary import guarded
 from lifecycle.workflows.deciding import references
 from lifecycle.workflows.surroundings import source_digests
-from lifecycle.workflows.terms import changed_terms, require_same_terms, terms_of
+from lifecycle.workflows.terms import changed_terms, plan_of, require_same_terms, terms_of
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -77,3 +77,29 @@ def test_interrupted_is_not_a_fault(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert guarded(stop) == 130
     assert "stopped" in capsys.readouterr().err
+
+
+def test_a_build_from_before_a_key_has_the_key_s_default() -> None:
+    shipped = load(ROOT)["gbm-methylation"]
+    terms = terms_of(shipped)
+    for key in ("order", "positive_weights"):
+        del terms["recipe"][key]
+    old = _build(1, terms=terms)
+    require_same_terms("gbm-methylation", shipped, (old,))
+    other = replace(shipped, recipe=replace(shipped.recipe, order="golden"))
+    with pytest.raises(UnusableInputError, match=r"recipe\.order: 'seeded' -> 'golden'"):
+        require_same_terms("gbm-methylation", other, (old,))
+    with pytest.raises(UnusableInputError, match=r"recipe\.positive_weights: 'none' -> 'sqrt'"):
+        weighted = replace(shipped, recipe=replace(shipped.recipe, positive_weights="sqrt"))
+        require_same_terms("gbm-methylation", weighted, (old,))
+    # what the build does say counts, not the default
+    golden = _build(1, terms=terms | {"recipe": {**terms["recipe"], "order": "golden"}})
+    with pytest.raises(UnusableInputError, match=r"recipe\.order: 'golden' -> 'seeded'"):
+        require_same_terms("gbm-methylation", shipped, (golden,))
+
+
+def test_terms_give_back_the_network_of_every_kind() -> None:
+    shipped = load(ROOT)
+    assert len({type(one.model) for one in shipped.values()}) == 3
+    for classifier in shipped.values():
+        assert plan_of(terms_of(classifier)["model"]) == classifier.model
