@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from lifecycle.cli.release_out import export, mirror_after, sync
+
 if TYPE_CHECKING:
     from lifecycle.workflows.signing import Proposal
 
@@ -243,19 +245,98 @@ def verify(
     click.echo(show_audit(Path.cwd(), name, trust, head, not without_weights, as_json))
 
 
-def _signed(proposal: Proposal, key: Path, passphrase_fd: int | None, yes: bool) -> None:
+@command.command("drill")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@click.option(
+    "--key", type=click.Path(path_type=Path, dir_okay=False),
+    help="The signer's key file; without it nothing is signed.",
+)  # fmt: skip
+@click.option("--passphrase-fd", type=int, help="Read the passphrase from this file descriptor.")
+@click.option("--yes", is_flag=True, help="Do not ask (automation).")
+def drill(name: str, as_json: bool, key: Path | None, passphrase_fd: int | None, yes: bool) -> int:
+    """Rehearse the recovery of the released build of NAME, and sign what came of it.
+
+    A new checkout of the commit that holds the release, new processes, data from DVC or their
+    source; every stage runs. Exit 0: same bits or consistent, 12: an exact build with other bits,
+    20 or 21: not consistent. Example: lifecycle release drill gbm-methylation --key anna.pem
+    """
+    import json
+
+    from lifecycle.workflows.drilling import drill as recover
+    from lifecycle.workflows.drilling import propose_drill, require_signer
+    from lifecycle.workflows.project import open_project
+
+    project = open_project(name)
+    if key is not None:
+        require_signer(project, key)
+    done = recover(project)
+    click.echo(json.dumps(done.facts, indent=2) if as_json else f"{name} {done.said}")
+    if key is None:
+        click.echo("nothing was signed: --key signs the drill", err=True)
+    else:
+        _signed(propose_drill(project, done), key, passphrase_fd, yes, as_json)
+    return int(done.code)
+
+
+@command.command("predict")
+@click.argument("name")
+@click.argument("table", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True,
+    help="The CSV to write; it must not exist.",
+)  # fmt: skip
+@click.option("--id", "key", help="Column of case ids; the first one by default.")
+@click.option("--fill-missing", is_flag=True, help="Training mean in the place of missing values.")
+@click.option("--demonstration", is_flag=True, help="Apply a release of a SIMULATED cohort.")
+@click.option("--trust", help="Fingerprint of the first roster, known from elsewhere.")
+@click.option("--head", help="Digest of the newest record, known from elsewhere.")
+def predict(
+    name: str, table: Path, out: Path, key: str | None, fill_missing: bool,
+    demonstration: bool, trust: str | None, head: str | None,
+) -> None:  # fmt: skip
+    """Apply the released model of NAME to a TABLE, samples in rows.
+
+    The whole release is verified first; what is withdrawn or changed by a bit is not applied (exit
+    22, 12). Calls at the released tau. Example: lifecycle release predict gbm-methylation new.csv
+    --out calls.csv
+    """
+    from lifecycle.workflows.audited import SIMULATED
+    from lifecycle.workflows.released import load_released, predict_table, require_new
+
+    require_new(out)
+    model = load_released(name, demonstration=demonstration, trust=trust, head=head)
+    said, about = predict_table(model, table, out, key, fill_missing), model.provenance
+    click.echo(f"{name} {about.version} b{about.build}, record {about.record}")
+    if about.demonstration:
+        click.echo(SIMULATED)
+    click.echo(said)
+
+
+command.add_command(export)
+command.add_command(sync)
+
+
+def _signed(
+    proposal: Proposal, key: Path, passphrase_fd: int | None, yes: bool, aside: bool = False
+) -> None:
     """Show, ask, sign, and say where the record stands."""
     from lifecycle.workflows.audited import described
     from lifecycle.workflows.signing import sign
 
-    click.echo(described(proposal))
+    click.echo(described(proposal), err=aside)
     _ask("Sign this?", yes)
     link = sign(proposal, key, _passphrase(passphrase_fd))
     signed = link.record.signature
-    click.echo(f"signed by {signed.printed_name} ({signed.meaning}) at {signed.signed_at}")
-    click.echo(f"record: {link.path}")
-    click.echo(f"head:   {link.digest}")
-    click.echo("Keep the record: git add dossier && git commit. Note the head where it is safe.")
+    click.echo(
+        f"signed by {signed.printed_name} ({signed.meaning}) at {signed.signed_at}", err=aside
+    )
+    click.echo(f"record: {link.path}", err=aside)
+    click.echo(f"head:   {link.digest}", err=aside)
+    click.echo(
+        "Keep the record: git add dossier && git commit. Note the head where it is safe.", err=aside
+    )
+    mirror_after(proposal)
 
 
 def _ask(question: str, yes: bool) -> None:

@@ -24,6 +24,7 @@ Part = Literal["training", "holdout", "frozen", "aside"]
 Positive = Annotated[float, Gt(0)]
 NotNegative = Annotated[float, Ge(0)]
 Count = Annotated[int, Ge(1)]
+Size = Annotated[int, Ge(1), Le(16_384)]  # of a layer: far beyond any network that fits a machine
 Share = Annotated[float, Ge(0), Le(1)]
 OpenShare = Annotated[float, Gt(0), Lt(1)]
 Dropout = Annotated[float, Ge(0), Lt(1)]
@@ -36,7 +37,8 @@ _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}\Z")
 RESERVED = ("case_id", "patient_id", "group_id", "label")
 SUBGROUP = "subgroup:"
 
-STRICT: dict[str, Any] = {"extra": "forbid"}  # read by params: an unknown key is an error
+# Read by params: an unknown key is an error, and so is an infinity.
+STRICT: dict[str, Any] = {"extra": "forbid", "allow_inf_nan": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class SignalPlan:
     __pydantic_config__ = STRICT
     rate: Count = 100
     read_rate: Literal[100, 500] | None = None
-    seconds: Positive = 10.0
+    seconds: Annotated[float, Gt(0), Le(3600)] = 10.0
     leads: Annotated[tuple[Lead, ...], MinLen(1)] = LEADS
     leads_as: dict[str, Lead] | None = None
     statements: Literal["rhythm", "superclass"] = "rhythm"
@@ -170,7 +172,7 @@ class FrozenPlan:
 
     __pydantic_config__ = STRICT
     fraction: OpenShare | None = None
-    folds: tuple[Name, ...] | None = None
+    folds: Annotated[tuple[Name, ...], MinLen(1)] | None = None
     source: CohortSource | None = None
     sampling: Literal["consecutive", "random", "convenience", "enriched", "unstated"] = "unstated"
 
@@ -193,7 +195,7 @@ class SplitPlan:
 
     __pydantic_config__ = STRICT
     holdout: OpenShare = 0.25
-    folds: tuple[Name, ...] | None = None
+    folds: Annotated[tuple[Name, ...], MinLen(1)] | None = None
     seed: Annotated[int, Ge(0)] = 0
 
 
@@ -223,7 +225,7 @@ class ModelPlan:
 
     __pydantic_config__ = STRICT
     kind: Literal["mlp"] = "mlp"
-    hidden: tuple[Count, ...] = (128, 32)
+    hidden: tuple[Size, ...] = (128, 32)
     softshrink: NotNegative = 0.5
 
 
@@ -240,9 +242,9 @@ class ResidualPlan:
 
     __pydantic_config__ = STRICT
     kind: Literal["ecg-baseline"]
-    widths: Annotated[tuple[Count, ...], MinLen(1)] = (64, 128, 256)
-    blocks: Annotated[tuple[Count, ...], MinLen(1)] = (3, 4, 3)
-    stem_stride: Count = 2
+    widths: Annotated[tuple[Size, ...], MinLen(1)] = (64, 128, 256)
+    blocks: Annotated[tuple[Size, ...], MinLen(1)] = (3, 4, 3)
+    stem_stride: Size = 2
     dropout: tuple[Dropout, Dropout] = (0.5, 0.25)
 
     def __post_init__(self) -> None:
@@ -272,15 +274,15 @@ class ConformerPlan:
 
     __pydantic_config__ = STRICT
     kind: Literal["ecg-conformer"]
-    base: Count = 40
-    width: Count = 160
-    stages: Annotated[tuple[Count, ...], MinLen(1)] = (3, 4, 23)
-    kernel: Count = 5
-    stem_stride: Count = 2
+    base: Size = 40
+    width: Size = 160
+    stages: Annotated[tuple[Size, ...], MinLen(1)] = (3, 4, 23)
+    kernel: Size = 5
+    stem_stride: Size = 2
     conformers: Annotated[int, Ge(0)] = 3
-    heads: Count = 4
-    expansion: Count = 2
-    features: Count = 14
+    heads: Size = 4
+    expansion: Size = 2
+    features: Size = 14
     dropout: Dropout = 0.0
     penalty: NotNegative = 0.0
 

@@ -19,7 +19,7 @@ from lifecycle.errors import IntegrityError, UnusableInputError
 
 SCHEMA = "lifecycle/build/1"
 RECORD, RUN, FROZEN, HOLDOUT = "record.json", "run.json", "frozen.parquet", "holdout.parquet"
-FEATURES, PARTS = "features.txt", "parts.csv"
+FEATURES, PARTS, PREPROCESS = "features.txt", "parts.csv", "preprocess.json"
 # Fields of `content`, none of which may be empty.
 CONTENT: dict[str, type] = {
     "classifier": str,

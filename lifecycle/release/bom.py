@@ -24,7 +24,7 @@ _SPACE = uuid.UUID("6f9c1a52-6c0e-5d1c-9e0b-6b8d3f1d2a44")  # of our serial numb
 _PIN = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[^\s;#\\]+)")
 # https://github.com/package-url/purl-spec, type pypi: lower case, `-` in the place of `_`
 _PURL = re.compile(
-    r"pkg:pypi/[a-z0-9]([a-z0-9.-]*[a-z0-9])?@[A-Za-z0-9.!~-]+(%[0-9A-F]{2}[\w.-]*)*"
+    r"pkg:pypi/[a-z0-9]([a-z0-9.-]*[a-z0-9])?@[A-Za-z0-9.~-]+(%[0-9A-F]{2}[A-Za-z0-9.~-]*)*"
 )
 
 
@@ -42,7 +42,7 @@ def libraries(lock: str, measured: Mapping[str, str]) -> dict[str, str]:
 
 def purl(name: str, version: str) -> str:
     """Package URL of a library on PyPI."""
-    return f"pkg:pypi/{_normal(name)}@{quote(version, safe='.!~-')}"
+    return f"pkg:pypi/{_normal(name)}@{quote(version, safe='.~-')}"
 
 
 def _normal(name: str) -> str:
@@ -200,14 +200,15 @@ def _metrics(facts: Facts) -> Iterator[dict[str, Any]]:
     areas = facts.judged.verdict.shown.get("areas") or {}
     for name, one in {**areas.get("per_class", {}), "macro": areas.get("macro")}.items():
         if isinstance(one, dict) and one.get("area") is not None:
-            yield {
-                "type": "area under the ROC curve, frozen set",
-                "value": repr(one["area"]),
-                "slice": name,
-                "confidenceInterval": {
-                    "lowerBound": repr(one["low"]), "upperBound": repr(one["high"]),
-                },
-            }  # fmt: skip
+            yield {**_area(one), "slice": name}
+
+
+def _area(one: Mapping[str, Any]) -> dict[str, Any]:
+    value = {"type": "area under the ROC curve, frozen set", "value": repr(one["area"])}
+    if one.get("low") is None or one.get("high") is None:
+        return value
+    ends = {"lowerBound": repr(one["low"]), "upperBound": repr(one["high"])}
+    return {**value, "confidenceInterval": ends}
 
 
 def _said(values: Mapping[str, Any]) -> str:

@@ -6,58 +6,59 @@ from collections.abc import Sequence
 
 from lifecycle.release.chain import Chain
 from lifecycle.release.envelope import IN_TOTO
+from lifecycle.release.roster import ROSTER, Roster
 
 _TEXT = """\
 # Verify this release
 
 {name} {version} {build}. {marks}
 
-The two digests below are worth what you know from elsewhere: whoever rewrites this folder can rewrite
-this file too. Ask the laboratory for them, or read them where it keeps them (an annotated git tag, the
-model registry, a letter), and compare.
+The two digests below are worth what you know from elsewhere: whoever rewrites this folder can
+rewrite this file too. Ask the laboratory for them, or read them where it keeps them (an annotated
+git tag, the model registry, a letter), and compare.
 
 - head, SHA-256 of the newest record: `{head}`
 - fingerprint, SHA-256 of the first roster of signers: `{fingerprint}`
 
 ## With lifecycle
 
-Neither network nor torch, MLflow or DVC is needed; `pip install lifecycle` without extras is enough.
-In this folder:
+Neither network nor torch, MLflow or DVC is needed: the laboratory's package of `lifecycle`,
+installed without its extras, is enough. In this folder:
 
 ```sh
 lifecycle release verify {name} --head {head} --trust {fingerprint}
 ```
 
-It checks every signature, the chain, the digest of every signed file, and computes every verdict anew
-from the saved predictions. Exit 12 names the file that differs.
+It checks every signature, the chain, the digest of every signed file, and computes every verdict
+anew from the saved predictions. Exit 12 names the file that differs.
 
 ## What the signatures cover
 
 {covered}
 
-These are bound by the signed records: one changed bit is found by `verify`. Everything else here is made
-from them for people and is **not signed**:
+These are bound by the signed records: one changed bit is found by `verify`. Everything else here
+is made from them for people and is **not signed**:
 
 {extras}
 
 ## The files that are not signed
 
-`SHA256SUMS` names every file of this folder but itself. One command finds what was changed, taken away
-or added; it prints nothing where all is well:
+`SHA256SUMS` names every file of this folder but itself. One command finds what was changed, taken
+away or added; it prints nothing where all is well:
 
 ```sh
 find . -type f ! -path ./SHA256SUMS | LC_ALL=C sort | xargs -d '\\n' sha256sum | diff - SHA256SUMS
 ```
 
-Who can change a file can also write its line anew: compare the SHA-256 of `SHA256SUMS` itself (of the
-zip, where you have one) with what `lifecycle release export` printed to the laboratory. No digest of this
-kind is a signature.
+Who can change a file can also write its line anew: compare the SHA-256 of `SHA256SUMS` itself (of
+the zip, where you have one) with what `lifecycle release export` printed to the laboratory. No
+digest of this kind is a signature.
 
 ## Without lifecycle: openssl
 
-A record is a DSSE envelope: Ed25519 over the pre-authentication encoding `DSSEv1 LENGTH TYPE LENGTH
-PAYLOAD` (https://github.com/secure-systems-lab/dsse). Needed are sh, sed, base64 and openssl 3. The keys
-stand in the rosters; compare those of the people you know. In this folder:
+A record is a DSSE envelope: Ed25519 over the pre-authentication encoding `DSSEv1 LENGTH TYPE
+LENGTH PAYLOAD` (https://github.com/secure-systems-lab/dsse). Needed are sh, sed, base64 and
+openssl 3. The keys stand in the rosters; compare those of the people you know. In this folder:
 
 ```sh
 check() {{ # file, payload type, public key
@@ -65,7 +66,8 @@ check() {{ # file, payload type, public key
   part "$1" payload > "$tmp/payload"
   part "$1" sig > "$tmp/sig"
   printf '%s' "$3" | base64 -d > "$tmp/key"
-  {{ printf 'DSSEv1 %d %s %d ' "${{#2}}" "$2" "$(wc -c < "$tmp/payload")"; cat "$tmp/payload"; }} > "$tmp/pae"
+  {{ printf 'DSSEv1 %d %s %d ' "${{#2}}" "$2" "$(wc -c < "$tmp/payload")"
+    cat "$tmp/payload"; }} > "$tmp/pae"
   openssl pkeyutl -verify -rawin -pubin -inkey "$tmp/key" -keyform DER \\
     -in "$tmp/pae" -sigfile "$tmp/sig" | sed "s|^|$1: |"
 }}
@@ -74,10 +76,11 @@ tmp=$(mktemp -d)
 rm -r "$tmp"
 ```
 
-Each line must end with `Signature Verified Successfully`. Then the chain: each payload
-(`sed 's/.*"payload":"\\([^"]*\\)".*/\\1/' FILE | base64 -d`) names as `previous` the SHA-256 of the file
-before it, the newest file's is the head, and the first roster's is the fingerprint. `subject` lists the
-files that are bound, with their SHA-256 (a name with `#` is one pin inside a file, by its own digest).
+Each line must end with `Signature Verified Successfully`. Then the chain: each payload (`sed
+'s/.*"payload":"\\([^"]*\\)".*/\\1/' FILE | base64 -d`) names as `previous` the SHA-256 of the
+file before it, the newest file's is the head, and the first roster's is the fingerprint.
+`subject` lists the files that are bound, with their SHA-256 (a name with `#` is one pin inside a
+file, by its own digest).
 
 ## Signers
 

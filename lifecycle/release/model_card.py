@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from lifecycle.domain.predictions import Cutoffs
@@ -47,6 +48,11 @@ class Facts:
     def simulated(self) -> bool:
         """True for a cohort that was made up."""
         return self.judged.case.origin == "simulated"
+
+
+def title_of_report(name: str, version: str, build: int) -> str:
+    """What stands in the HTML report of a build, so that it can be told from another's."""
+    return f"<title>{escape(f'{name} {version} b{build}')}:"
 
 
 def card_of(facts: Facts) -> dict[str, Any]:
@@ -272,8 +278,8 @@ def _tau_lines(tau: Mapping[str, Any]) -> list[str]:
     rows = [(name, repr(value), repr(no[name]) if name in no else "")
             for name, value in tau["yes"].items()]  # fmt: skip
     said = [_text(str(tau[key])) for key in ("said", "note") if tau[key]]
-    return [f"Status: {tau['status']}.", "",
-            *_table(("class", "called at or above", "ruled out at or below"), rows), "", *said]  # fmt: skip
+    table = _table(("class", "called at or above", "ruled out at or below"), rows)
+    return [f"Status: {tau['status']}.", "", *table, "", *said]
 
 
 def _findings(findings: Sequence[Mapping[str, Any]]) -> list[str]:

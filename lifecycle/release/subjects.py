@@ -9,12 +9,27 @@ from lifecycle.dossier import builds as kept
 from lifecycle.dossier.builds import Build
 from lifecycle.dossier.layout import Layout
 from lifecycle.dossier.pins import pin_digest, read_pins
+from lifecycle.errors import IntegrityError
 from lifecycle.release.case import Case
 
 
 def weights_file(layout: Layout, build: Build) -> Path:
     """Where the weights of a build lie, by content."""
     return layout.weights / f"{build.content['weights']['file']}.safetensors"
+
+
+def require_weights(layout: Layout, build: Build) -> None:
+    """The weights file, where it is here, is the one that the build's record names.
+
+    Raises:
+        IntegrityError: it was changed.
+    """
+    path = weights_file(layout, build)
+    if path.exists() and sha256(path.read_bytes()) != build.content["weights"]["file"]:
+        raise IntegrityError(
+            f"{path} was changed: it is not the file that {build.name} names; remove it and run "
+            "`dvc checkout` or `dvc pull`"
+        )
 
 
 def subjects_of(layout: Layout, case: Case) -> dict[str, str]:

@@ -52,6 +52,7 @@ def mlflow_at(root: Path) -> Iterator[Any]:
         import mlflow
 
         _quiet()
+        named = os.environ.get(VARIABLE)
         mlflow.set_tracking_uri(tracking_uri(root))
         try:
             yield mlflow
@@ -61,6 +62,16 @@ def mlflow_at(root: Path) -> Iterator[Any]:
                 f"the tracking store {tracking_uri(root)} does not answer as it should: {said}. "
                 f"Start the server, or unset {VARIABLE} to use the embedded store"
             ) from error
+        finally:
+            _restore(named)
+
+
+def _restore(named: str | None) -> None:
+    """MLflow writes the address into the environment, where the next project would find it."""
+    if named is None:
+        os.environ.pop(VARIABLE, None)
+    else:
+        os.environ[VARIABLE] = named
 
 
 def _quiet() -> None:

@@ -25,6 +25,7 @@ from lifecycle.release.roster import read_rosters
 from lifecycle.release.standing import NEEDS, Standing, standing, versions
 from lifecycle.release.subjects import pin_subjects, subjects_of
 from lifecycle.release.tested import tested_fields
+from lifecycle.workflows.auditing_beside import verify_beside
 
 Progress = Callable[[str], None]
 
@@ -99,14 +100,18 @@ def verify(
     say(f"{name}: {len(chain.links)} signatures hold")
     files = _verify_files(layout, chain, weights)
     say(f"{name}: {files} files are those that were signed")
-    verdicts = _verify_verdicts(layout, chain)
-    say(f"{name}: {verdicts} verdicts follow again from the saved predictions")
+    judged = _verify_verdicts(layout, chain)
+    say(f"{name}: {len(judged)} verdicts follow again from the saved predictions")
+    if chain.links:
+        named = _weights_named(layout, chain)
+        beside = verify_beside(layout, [one.case for one in judged], named)
+        say(f"{name}: {beside} records beside the chain are whole")
     return Audit(
         classifier=name,
         head=chain.head,
         records=len(chain.links),
         files=files,
-        verdicts=verdicts,
+        verdicts=len(judged),
         weights_checked=weights,
         standings=standings_of(layout, chain),
         fingerprint=rosters[0].digest if rosters else None,
@@ -156,7 +161,12 @@ def _fault_of(
     return None if found == digest else f"{path} was changed; restore it from git or `dvc pull`"
 
 
-def _verify_verdicts(layout: Layout, chain: Chain) -> int:
+def _weights_named(layout: Layout, chain: Chain) -> list[Path]:
+    names = {name for link in chain.links for name in link.record.subjects}
+    return [layout.root / name for name in sorted(names) if name.endswith(".safetensors")]
+
+
+def _verify_verdicts(layout: Layout, chain: Chain) -> list[Judged]:
     """Every case once: its file, what the record says of it, and the verdict itself."""
     done: dict[str, Judged] = {}
     for link in chain.links:
@@ -166,7 +176,7 @@ def _verify_verdicts(layout: Layout, chain: Chain) -> int:
             done[link.record.case] = _replayed(layout, link.record.case)
         _require_said(layout, link, done[link.record.case])
     _require_no_strangers(layout, set(done))
-    return len(done)
+    return list(done.values())
 
 
 def _replayed(layout: Layout, digest: str) -> Judged:
@@ -176,6 +186,8 @@ def _replayed(layout: Layout, digest: str) -> Judged:
         IntegrityError: the file is missing or was changed, or the verdict is another one.
     """
     path = layout.cases / f"{digest}.json"
+    if not path.exists():
+        raise IntegrityError(f"{path} is missing: restore it from git")
     if sha256(read_plain(path)) != digest:
         raise IntegrityError(f"{path} was changed: restore it from git")
     judged = from_json(read_record(path), str(path))

@@ -132,11 +132,12 @@ def _files_to_keep(
         kept.FROZEN: (project.predictions / kept.FROZEN).read_bytes(),
         kept.HOLDOUT: (project.build / kept.HOLDOUT).read_bytes(),
         TRACE: (project.build / TRACE).read_bytes(),
+        # with the weights they are the function that is released
+        kept.PREPROCESS: (project.prepared / preprocess.RECORD).read_bytes(),
+        kept.FEATURES: (project.prepared / preprocess.FEATURES).read_bytes(),
     }
     if kept.first_of(builds, str(content["version"])) is None:
         files[kept.PARTS] = project.parts.read_bytes()
-        names = preprocess.read(project.prepared).features
-        files[kept.FEATURES] = "".join(f"{name}\n" for name in names).encode()
     return files
 
 

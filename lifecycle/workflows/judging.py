@@ -18,6 +18,7 @@ from lifecycle.dossier.pins import pin_of, read_pins
 from lifecycle.errors import IntegrityError
 from lifecycle.gate import judge as judging
 from lifecycle.release.case import Case, replay
+from lifecycle.release.subjects import require_weights
 from lifecycle.stats.auc import macro_auc
 from lifecycle.workflows.boundary import say
 from lifecycle.workflows.data import pinned_cohort
@@ -51,6 +52,7 @@ def judge_now(project: Project) -> Verdict:
 def case_of(project: Project) -> Case:
     """What the verdict on the current build rests on, checked on the way."""
     build, before = current_build(project)
+    require_weights(project.layout, build)
     cutoffs = read_cutoffs(project)
     compared = _read_comparison(project, build)
     _, pin = pinned_cohort(project)

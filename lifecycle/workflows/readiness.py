@@ -12,7 +12,6 @@ from lifecycle.dossier import builds as kept
 from lifecycle.dossier.builds import Build
 from lifecycle.dossier.layout import Layout
 from lifecycle.errors import IntegrityError
-from lifecycle.gate import judge as judging
 from lifecycle.release.case import Case
 from lifecycle.release.subjects import weights_file
 from lifecycle.workflows.project import Project
@@ -38,7 +37,6 @@ def against(project: Project, case: Case, verdict: Verdict, demonstration: bool)
         _verdict_said(verdict),
         _basis_said(case),
         _origin_said(case, demonstration),
-        _policy_said(project, verdict),
         _git_said(project.root),
         _dvc_said(project),
         _weights_said(project.layout, kept.read_build(project.layout, case.build)),
@@ -73,12 +71,6 @@ def _origin_said(case: Case, demonstration: bool) -> str:
     return ""
 
 
-def _policy_said(project: Project, verdict: Verdict) -> str:
-    if verdict.policy != judging.policy_digest(project.classifier.policy):
-        return "the evidence is older than the policy in params.yaml; run `dvc repro`"
-    return ""
-
-
 def _git_said(root: Path) -> str:
     """Signed records and rosters may stand there uncommitted: the next signer adds to them."""
     paths = (":!dossier/*/releases/*", ":!dossier/_signers/*")
@@ -96,7 +88,10 @@ def _dvc_said(project: Project) -> str:
     stages = [f"{stage}@{project.name}" for stage in STAGES]
     status = _output(project.root, [sys.executable, "-m", "dvc", "status", "--json", *stages])
     if status is None:
-        return "`dvc status` does not answer; what was judged may not be what is here"
+        return (
+            "`dvc status` does not answer (another DVC process may be running here), so nobody can "
+            "say whether what was judged is what is here; run the command again"
+        )
     if status.strip() not in ("", "{}"):
         return "`dvc status` says that something changed since the build was judged: `dvc repro`"
     return ""

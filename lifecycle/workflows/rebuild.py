@@ -15,7 +15,7 @@ from lifecycle.numerics.fingerprint import changed_keys, fingerprint
 from lifecycle.params.reader import load
 from lifecycle.workflows.boundary import INTERRUPTED, say
 from lifecycle.workflows.project import require_root
-from lifecycle.workflows.stage import LAST_FAILURE
+from lifecycle.workflows.stage import LAST_FAILURE, die_with_parent
 from lifecycle.workflows.surroundings import source_files
 from lifecycle.workflows.terms import require_same_terms
 
@@ -107,7 +107,10 @@ def _repro(root: Path, arguments: list[str], out: int | None = None) -> int:
     failure = root / LAST_FAILURE
     failure.unlink(missing_ok=True)
     command = ["dvc", "repro", *arguments]
-    code = subprocess.run(command, cwd=root, check=False, stdout=out).returncode
+    # A killed command must not leave dvc, and so a stage, at work behind the next one's back.
+    code = subprocess.run(  # no thread runs yet
+        command, cwd=root, check=False, stdout=out, preexec_fn=die_with_parent
+    ).returncode
     if code == 0:
         return 0
     if failure.exists():

@@ -48,7 +48,9 @@ def show_threshold(project: Project, as_json: bool) -> str:
     kept = read_json(project.layout.threshold)
     lines = [f"{project.name} {kept['version']}: from the holdout of {kept['build']}"]
     values = sorted(set(cutoffs.yes))
-    if cutoffs.status != "refused" and len(values) == 1:
+    if cutoffs.no is not None:
+        lines += _choices(cutoffs)
+    elif cutoffs.status != "refused" and len(values) == 1:
         lines.append(f"tau = {values[0]:.6g} for every class ({cutoffs.status})")
     elif cutoffs.status != "refused":
         lines += _choices(cutoffs)

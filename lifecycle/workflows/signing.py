@@ -5,7 +5,7 @@ Order of checks: decision 8. What depends on the chain is checked again under it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from lifecycle.release.case import Judged, replay, to_json
 from lifecycle.release.chain import ROLES_FOR, Chain, Link
 from lifecycle.release.envelope import seal
 from lifecycle.release.fields import time_of
-from lifecycle.release.files import place_once
+from lifecycle.release.files import place_once, read_plain
 from lifecycle.release.keys import keyid, unlock
 from lifecycle.release.records import Record, Signature, statement_of
 from lifecycle.release.roster import Person, Roster, person_of, read_rosters
@@ -51,6 +51,7 @@ class Proposal:
         demonstration: the cohort is simulated: never for patients.
         target: the record that is withdrawn or amended.
         findings: what the machine holds against a refused build.
+        drill: facts of a recovery drill.
     """
 
     project: Project
@@ -65,6 +66,7 @@ class Proposal:
     demonstration: bool = False
     target: Link | None = None
     findings: tuple[str, ...] = ()
+    drill: Mapping[str, Any] | None = None
 
 
 def rosters_of(project: Project, trust: str | None = None) -> tuple[Roster, ...]:
@@ -119,10 +121,20 @@ def propose_sign_off(
 
 
 def propose_refusal(project: Project, meaning: str, reason: str) -> Proposal:
-    """A refusal of the current build, with what the machine itself holds against it."""
+    """A refusal of the current build, with what the machine itself holds against it.
+
+    Raises:
+        UsageError: the build is a release, which is withdrawn and not refused.
+    """
     rosters_of(project)
     _require_reason(reason, "refusal")
     judged = _judged_now(project)
+    signatures = project.classifier.policy.signatures
+    if judged.case.build in released_builds(chain_of(project), judged.case.version, signatures):
+        raise UsageError(
+            f"{project.name} b{judged.case.build} is released; `lifecycle release withdraw "
+            f"{project.name}` ends a release"
+        )
     simulated = judged.case.origin == "simulated"
     findings = [one.said for one in judged.verdict.findings if one.status != "pass"]
     findings += against(project, judged.case, judged.verdict, simulated)
@@ -176,11 +188,17 @@ def _judged_now(project: Project) -> Judged:
     """Case and verdict of the current build; the kept verdict must be the same.
 
     Raises:
-        IntegrityError: it is not.
+        SignOffRefusedError: the build was judged by another policy than params.yaml has now.
+        IntegrityError: it is not the same for another reason.
     """
     case = case_of(project)
     verdict = replay(project.layout, case)
     kept_verdict = read_verdict(project, kept.read_build(project.layout, case.build))
+    if kept_verdict.policy != verdict.policy:
+        raise SignOffRefusedError(
+            f"{project.name} b{case.build} cannot be signed: the evidence is older than the policy "
+            f"in params.yaml; run `dvc repro gate@{project.name}`, which judges it anew"
+        )
     if judging.to_json(kept_verdict) != judging.to_json(verdict):
         raise IntegrityError(
             f"{project.layout.verdicts / f'b{case.build}.json'} is not what the evidence amounts "
@@ -230,28 +248,32 @@ def sign(proposal: Proposal, key_file: Path, passphrase: str, now: datetime | No
     key = unlock(key_file, passphrase)
     layout = proposal.project.layout
     moment = (now or datetime.now(UTC).astimezone()).isoformat(timespec="seconds")
-    case = None if proposal.judged is None else _keep_case(proposal)
+    data = None if proposal.judged is None else canonical_json(to_json(proposal.judged))
 
     def make(chain: Chain) -> tuple[str, bytes]:
-        record = _record(proposal, chain, key, moment, case)
-        return proposal.kind, seal(statement_of(record), key)
+        record = _record(proposal, chain, key, moment, None if data is None else sha256(data))
+        sealed = seal(statement_of(record), key)
+        if data is not None:  # under the lock, and only for a signature that nothing forbids
+            _keep_case(layout.cases, data)
+        return proposal.kind, sealed
 
     return chains.append(
         layout.releases, proposal.project.name, lambda: rosters_of(proposal.project), make
     )
 
 
-def _keep_case(proposal: Proposal) -> str:
-    """The case under its content's name; one left over from a killed sign-off is the same one."""
-    data = canonical_json(to_json(_some(proposal.judged)))
-    digest, folder = sha256(data), proposal.project.layout.cases
+def _keep_case(folder: Path, data: bytes) -> None:
+    """The case under its content's name, before the record that names it.
+
+    One is there already where somebody has signed the same build, or was killed while signing it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{digest}.json"
-    if not path.exists():
+    path = folder / f"{sha256(data)}.json"
+    try:
         place_once(path, data)
-    elif path.read_bytes() != data:
-        raise IntegrityError(f"{path} was changed: restore it from git")
-    return digest
+    except FileExistsError:
+        if read_plain(path) != data:
+            raise IntegrityError(f"{path} was changed: restore it from git") from None
 
 
 def _some(judged: Judged | None) -> Judged:
@@ -287,6 +309,7 @@ def _record(
         reason=proposal.reason or None,
         target=None if proposal.target is None else proposal.target.digest,
         findings=proposal.findings,
+        drill=proposal.drill,
         **_tested(proposal, case),
     )
 

@@ -30,6 +30,7 @@ Reason = Literal[
     "patient",
     "name",
     "duplicate id",
+    "repeated signal",
 ]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -47,6 +47,25 @@ def names_by(scheme: Scheme) -> dict[str, str]:
     return {
         text: one.name for one in table() for text in str(getattr(one, scheme)).split(";") if text
     }
+
+
+def require_classes(source: CohortSource, plan: SignalPlan, classes: Sequence[str]) -> None:
+    """Every class is a statement that can occur; a misspelt one would never have a case.
+
+    Where `labels` maps the file's own words, or the table of records has its own, anything goes.
+
+    Raises:
+        UnusableInputError: names the class and those that there are.
+    """
+    if source.labels or source.source in ("ecg_table", "simulated_ecg"):
+        return
+    known = [one.name for one in table() if one.kind == plan.statements]
+    for name in classes:
+        if name not in known:
+            raise UnusableInputError(
+                f"`classes` names {name!r}, which is no {plan.statements} statement; there are: "
+                f"{', '.join(known)}"
+            )
 
 
 def require_statements(source: CohortSource, plan: SignalPlan) -> None:

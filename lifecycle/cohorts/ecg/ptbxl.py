@@ -73,6 +73,7 @@ def list_ptbxl(source: CohortSource, plan: SignalPlan, root: Path) -> Listing:
     needed = ("ecg_id", "patient_id", "scp_codes", "strat_fold", _FILES[rate][0])
     _require_columns(source, rows[0], needed)
     _require_disjoint(rows, source.path)
+    _require_own_files(rows, _FILES[rate][0], source.path)
     classes, digests = _superclasses(folder, source, plan)
     data = _Set(folder, plan, rate, source.subgroups, classes)
     return Listing(
@@ -82,6 +83,22 @@ def list_ptbxl(source: CohortSource, plan: SignalPlan, root: Path) -> Listing:
         about=_about(len(rows), rate, {DATABASE: digest, **digests}, plan),
         folds=True,
     )
+
+
+def _require_own_files(rows: list[dict[str, str]], column: str, path: str) -> None:
+    """No two rows name one file: a training record would be tested under another name.
+
+    Raises:
+        UnusableInputError: names both rows.
+    """
+    seen: dict[str, tuple[int, str]] = {}
+    for number, row in _numbered(rows):
+        first, owner = seen.setdefault(row[column].strip(), (number, row["ecg_id"]))
+        if owner != row["ecg_id"]:  # rows of one id are told as such
+            raise UnusableInputError(
+                f"{path}/{DATABASE}, rows {first} and {number}: {column} is "
+                f"{row[column][:60]!r} in both; each record has its own file, correct the table"
+            )
 
 
 def read_table(path: Path, name: str) -> tuple[list[dict[str, str]], str]:
@@ -101,6 +118,9 @@ def read_table(path: Path, name: str) -> tuple[list[dict[str, str]], str]:
     if len(lines) < 2:
         raise UnusableInputError(f"{name} has no rows")
     header = [cell.strip() for cell in lines[0]]
+    double = next((cell for cell in header if header.count(cell) > 1), None)
+    if double is not None:
+        raise UnusableInputError(f"{name} has the column {double!r} twice; keep the right one")
     for number, line in enumerate(lines[1:], start=2):
         if len(line) != len(header):
             raise UnusableInputError(
@@ -198,7 +218,7 @@ def _header(row: Mapping[str, str], data: _Set, record: str) -> Header:
     column, folder = _FILES[data.rate]
     name = row[column].strip()
     path = inside(data.folder, name, record)
-    if Path(name).parts[0] != folder:
+    if Path(name).parts[:1] != (folder,):
         raise _other_rate(record, f"{column} is {name[:60]!r}, which is not in {folder}/", data)
     header = read_header(path.with_name(path.name + ".hea"), record)
     if header.rate != data.rate:

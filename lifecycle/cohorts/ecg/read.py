@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lifecycle.cohorts.ecg.cinc2021 import list_cinc2021
 from lifecycle.cohorts.ecg.cpsc2018 import list_cpsc2018
 from lifecycle.cohorts.ecg.faults import BadRecordError
-from lifecycle.cohorts.ecg.labels import Labeller, require_statements
+from lifecycle.cohorts.ecg.labels import Labeller, require_classes, require_statements
 from lifecycle.cohorts.ecg.ptbxl import list_ptbxl
 from lifecycle.cohorts.ecg.records import Case, Listing, Row, samples_of, twice
 from lifecycle.cohorts.ecg.resample import described
@@ -27,6 +27,7 @@ from lifecycle.cohorts.ecg.rhythm_atr import list_rhythm_atr
 from lifecycle.cohorts.ecg.table import list_table
 from lifecycle.domain.classifier import CohortSource, SignalPlan
 from lifecycle.domain.cohort import Cohort
+from lifecycle.domain.digests import canonical_array, sha256
 from lifecycle.domain.names import fault_of_name
 from lifecycle.errors import UnusableInputError
 
@@ -65,6 +66,7 @@ def import_ecg(
     plan = source.signal or SignalPlan()
     samples_of(plan)
     require_statements(source, plan)
+    require_classes(source, plan, classes)
     listing = _FORMATS[source.source](source, plan, root)
     progress(f"{source.path}: {len(listing.rows)} records to read")
     reading = _Reading(source, plan, _values(len(listing.rows), plan))
@@ -89,11 +91,12 @@ class _Reading:
     values: NDArray[np.int16]
     cases: list[Case] = field(default_factory=list)
     left_out: dict[str, list[str]] = field(default_factory=dict)
+    signals: dict[str, int] = field(default_factory=dict)
 
     def take(self, outcome: Case | BadRecordError) -> None:
         """Keep a case; count a bad record, or stop at it."""
         if isinstance(outcome, Case):
-            outcome = _checked(outcome, self.source) or outcome
+            outcome = _checked(outcome, self.source) or self._linked(outcome)
         if isinstance(outcome, BadRecordError):
             self.leave_out(outcome)
             return
@@ -102,6 +105,26 @@ class _Reading:
             self.values = np.concatenate([self.values, more])
         self.values[len(self.cases)] = outcome.values
         self.cases.append(_without_values(outcome))
+
+    def _linked(self, case: Case) -> Case | BadRecordError:
+        """Records of one signal, bit for bit, become one group, which stands in one part.
+
+        Published sets hold such records (PTB-XL: 456 and 457): left apart, one could be learnt
+        and the other tested. Folds that separate them are refused when the split is made.
+        """
+        digest = sha256(canonical_array(case.values))
+        first = self.signals.setdefault(digest, len(self.cases))
+        if first == len(self.cases):
+            return case
+        other = self.cases[first]
+        group = other.group or f"signal of {other.id}"
+        if case.group not in ("", group):
+            return BadRecordError(
+                case.id, "repeated signal", f"its signal is that of record {other.id}, bit for bit",
+                "keep one of the two",
+            )  # fmt: skip
+        self.cases[first] = replace(other, group=group)
+        return replace(case, group=group)
 
     def leave_out(self, fault: BadRecordError) -> None:
         """Count a bad record by its reason, or stop at it."""

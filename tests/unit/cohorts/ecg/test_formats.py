@@ -162,6 +162,52 @@ def test_two_records_of_one_name_are_both_left_out(tmp_path: Path) -> None:
     assert cohort.about["left_out"] == {"duplicate id": ["2", "2"]}
 
 
+def test_two_rows_that_name_one_file_are_refused(tmp_path: Path) -> None:
+    rows = [ptbxl_row(1), ptbxl_row(2)]
+    rows[1]["filename_lr"] = rows[0]["filename_lr"]
+    with pytest.raises(UnusableInputError, match=r"rows 2 and 3: filename_lr is .* in both"):
+        ptbxl(tmp_path, rows)
+
+
+def test_a_file_name_that_is_no_path_is_a_bad_record(tmp_path: Path) -> None:
+    folder = write_ptbxl(tmp_path / "set", [ptbxl_row(1)])
+    table = folder / "ptbxl_database.csv"
+    text = table.read_text(encoding="utf-8")
+    table.write_text(text.replace(ptbxl_row(1)["filename_lr"], "."), encoding="utf-8")
+    with pytest.raises(BadRecordError, match="is not in records100/"):
+        load(tmp_path, "ptbxl")
+
+
+def test_a_column_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    folder = write_ptbxl(tmp_path / "set", [ptbxl_row(1)])
+    table = folder / "ptbxl_database.csv"
+    lines = table.read_text(encoding="utf-8").splitlines()
+    table.write_text("".join(f"{line},{end}\n" for line, end in zip(
+        lines, ("strat_fold", "9"), strict=True)), encoding="utf-8")  # fmt: skip
+    with pytest.raises(UnusableInputError, match="column 'strat_fold' twice"):
+        load(tmp_path, "ptbxl")
+
+
+def test_records_of_one_signal_are_one_group(tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        write_record(
+            tmp_path / "set" / name, wave(1000, seed=seed), kind="mat", comments=["Dx: 426783006"]
+        )
+    cohort = load(tmp_path, "cinc2021")
+    groups = dict(zip(cohort.ids, cohort.groups, strict=True))
+    assert groups == {"a": "signal of a", "b": "signal of a", "c": ""}
+
+
+@pytest.mark.parametrize(
+    ("classes", "statements"), [(("NORM", "XYZ"), "superclass"), (("SR", "NORM"), "rhythm")]
+)
+def test_a_class_that_cannot_occur_is_refused(
+    tmp_path: Path, classes: tuple[str, ...], statements: Any
+) -> None:
+    with pytest.raises(UnusableInputError, match=f"`classes` names {classes[1]!r}"):
+        ptbxl(tmp_path, [ptbxl_row(1)], classes=classes, plan=SignalPlan(statements=statements))
+
+
 def test_nothing_usable_is_an_error_even_where_records_are_skipped(tmp_path: Path) -> None:
     with pytest.raises(UnusableInputError, match=r"none of 1 records can be used \(fold 1\)"):
         ptbxl(tmp_path, [ptbxl_row(1, strat_fold="12")], plan=SKIP)

@@ -1,0 +1,156 @@
+"""What stands beside a chain and no record names: it must be whole, and must not gainsay a case.
+
+Attempts, rehearsals, kept verdicts, tau, builds that nobody signed, and DVC's pointers to signed
+weights. What is not there is not asked for: a signed case has said already what was drawn from it,
+and an exported bundle leaves it out. `current.json` and `metrics.json` are the pipeline's own
+notes, not evidence: `dvc status` watches over them, and so does every sign-off.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from lifecycle.consistency.tau import choose
+from lifecycle.domain.digests import digest_of
+from lifecycle.dossier import builds as kept
+from lifecycle.dossier import rehearsals
+from lifecycle.dossier.attempts import read_attempts
+from lifecycle.dossier.files import read_record
+from lifecycle.dossier.layout import Layout
+from lifecycle.errors import IntegrityError
+from lifecycle.release.case import Case
+
+_NUMBERED = re.compile(r"b([1-9][0-9]*)")
+# As DVC writes it; a name that is long stands in a line of its own.
+_POINTER = re.compile(
+    r"outs:\n- md5: (?P<md5>[0-9a-f]{32})\n  size: (?P<size>[0-9]+)\n  hash: md5\n"
+    r"  path:(?: |\s?\n    )(?P<name>[^\s]+)\n"
+)
+
+
+def verify_beside(layout: Layout, cases: Sequence[Case], weights: Sequence[Path]) -> int:
+    """Check everything that stands beside the chain.
+
+    Args:
+        layout: the classifier's folders.
+        cases: all signed cases.
+        weights: weights files that records name.
+
+    Returns:
+        How many files were checked.
+
+    Raises:
+        IntegrityError: names the file.
+    """
+    return (
+        _each(layout.builds, "", lambda number: kept.read_build(layout, number))
+        + _each(layout.verdicts, ".json", lambda number: _verify_verdict(layout, number))
+        + _each(
+            rehearsals.folder(layout), ".json", lambda number: rehearsals.read_runs(layout, number)
+        )
+        + _verify_attempts(layout, cases)
+        + _verify_threshold(layout, cases)
+        + sum(_verify_pointer(path) for path in weights)
+    )
+
+
+def _each(folder: Path, suffix: str, check: Callable[[int], object]) -> int:
+    """Check what stands under every bN of a folder."""
+    numbers = [number for path in _visible(folder) if (number := _number(path, suffix))]
+    for number in numbers:
+        check(number)
+    return len(numbers)
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    return (path for path in paths if not path.name.startswith("."))
+
+
+def _number(path: Path, suffix: str) -> int:
+    """N of bN.
+
+    Raises:
+        IntegrityError: something else stands there.
+    """
+    match = _NUMBERED.fullmatch(path.name.removesuffix(suffix))
+    if match is None or not path.name.endswith(suffix):
+        raise IntegrityError(f"{path} does not belong here; take it away, or restore from git")
+    return int(match[1])
+
+
+def _verify_verdict(layout: Layout, number: int) -> None:
+    path = layout.verdicts / f"b{number}.json"
+    entry: Any = read_record(path)
+    body = {k: v for k, v in entry.items() if k != "digest"} if isinstance(entry, dict) else {}
+    if not body or digest_of(body) != entry.get("digest") or body.get("build") != number:
+        raise IntegrityError(f"{path} was changed; restore it from git")
+
+
+def _verify_attempts(layout: Layout, cases: Sequence[Case]) -> int:
+    """The k that a signed case was judged at is the one that was counted."""
+    attempts = read_attempts(layout)
+    counted = {(one.version, one.weights): one.k for one in attempts}
+    for case in cases if attempts else ():
+        build = kept.read_build(layout, case.build)
+        if counted.get((case.version, build.weights)) != case.attempt:
+            raise IntegrityError(
+                f"{layout.attempts}: b{case.build} was signed as attempt {case.attempt}, and no "
+                "file here says so; restore the folder from git"
+            )
+    return len(attempts)
+
+
+def _verify_threshold(layout: Layout, cases: Sequence[Case]) -> int:
+    """The kept tau of a version that was signed is the one that follows from its first build."""
+    path = layout.threshold
+    if not path.exists():
+        return 0
+    entry: Any = read_record(path)
+    version = entry.get("version") if isinstance(entry, dict) else None
+    known = {case.version: case for case in cases}
+    newest = sorted(_number(folder, "") for folder in _visible(layout.builds))[-1:]
+    if version not in known:
+        # a version that nobody has signed yet may stand there, but only if it was built
+        if not any(kept.read_build(layout, number).version == version for number in newest):
+            raise IntegrityError(f"{path} was changed: no build is of version {version!r}")
+        return 1
+    case = known[version]
+    first = kept.read_build(layout, case.first)
+    cutoffs = asdict(choose(kept.holdout_predictions(first), case.tau))
+    said = {"version": version, "build": first.name, "cutoffs": cutoffs}
+    if digest_of(said) != digest_of(entry):
+        raise IntegrityError(
+            f"{path} was changed: tau does not follow from the holdout of {first.name}; restore it "
+            "from git"
+        )
+    return 1
+
+
+def _verify_pointer(path: Path) -> int:
+    """DVC brings the file that was signed.
+
+    Raises:
+        IntegrityError: it would bring another one.
+    """
+    pointer = path.with_name(f"{path.name}.dvc")
+    if not pointer.exists():
+        return 0
+    match = _POINTER.fullmatch(pointer.read_bytes().decode("utf-8", "replace"))
+    if match is None or match["name"] != path.name or not _points_at(match, path):
+        raise IntegrityError(f"{pointer} was changed; restore it from git")
+    return 1
+
+
+def _points_at(match: re.Match[str], path: Path) -> bool:
+    if not path.exists():  # an audit without weights
+        return True
+    data = path.read_bytes()
+    # DVC's own digest, not a protection: the record has the file's SHA-256
+    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    return (match["md5"], int(match["size"])) == (md5, len(data))

@@ -1,0 +1,355 @@
+"""Export a release: one folder or zip that verifies alone, without us, our servers or the network.
+
+What is signed keeps its place below the root, so `lifecycle release verify` works there as here.
+Created whole or not at all; what is there already is never overwritten.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import tempfile
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from lifecycle.consistency.calls import call
+from lifecycle.domain.digests import canonical_json, sha256
+from lifecycle.domain.predictions import Calls, Predictions
+from lifecycle.dossier import builds as kept
+from lifecycle.dossier.files import read_record
+from lifecycle.dossier.layout import Layout
+from lifecycle.errors import IntegrityError, SignOffRefusedError, UnusableInputError, UsageError
+from lifecycle.release import chain as chains
+from lifecycle.release.bom import bom_of, faults, libraries
+from lifecycle.release.case import evidence_of, from_json
+from lifecycle.release.chain import Chain
+from lifecycle.release.instructions import instructions
+from lifecycle.release.model_card import SIMULATED, Facts, card_of, markdown_of, title_of_report
+from lifecycle.release.roster import read_rosters
+from lifecycle.release.standing import Release
+from lifecycle.workflows.auditing import standings_of, verify
+from lifecycle.workflows.boundary import say
+from lifecycle.workflows.printing import print_page
+from lifecycle.workflows.project import Project
+from lifecycle.workflows.reporting import PAGE
+
+LOCK, SUMS, HOW = "requirements.lock", "SHA256SUMS", "VERIFY.md"
+BOM = "ml-bom.cdx.json"
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip can say
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run such a cell
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was made.
+
+    Attributes:
+        path: the folder or zip.
+        files: how many files it holds.
+        digest: SHA-256 of the zip, or of the folder's SHA256SUMS.
+        head, fingerprint: what `verify --head --trust` is held to.
+        notes: what is missing in it and why.
+    """
+
+    path: Path
+    files: int
+    digest: str
+    head: str
+    fingerprint: str
+    notes: tuple[str, ...]
+
+
+def export(project: Project, out: Path) -> Exported:
+    """Export the newest release that was not withdrawn; the newest of all where none is left.
+
+    Args:
+        project: whose classifier.
+        out: a folder, or a file whose name ends in `.zip`; it must not exist.
+
+    Raises:
+        UsageError: `out` is there already.
+        SignOffRefusedError: nothing was released.
+        IntegrityError: the chain or a file that it names does not verify.
+        UnusableInputError: `out` cannot be written.
+    """
+    if out.exists() or out.is_symlink():
+        raise UsageError(f"{out} is there already and is not overwritten; name another")
+    audit = verify(project.root, project.name, progress=say)
+    facts = facts_of(project)
+    with _aside(out) as folder:
+        notes = _fill(project, facts, folder)
+        # the copy is what will be relied on, so it is what must verify
+        audit = verify(folder, project.name, trust=facts.chain.rosters[0].digest, head=audit.head)
+        files = [name for name, _ in _files(folder)]
+        if out.suffix == ".zip":
+            digest = _zip(folder, out, f"{project.name}-{facts.build.version}-{facts.build.name}")
+        else:
+            digest = sha256((folder / SUMS).read_bytes())
+            _place_folder(folder, out)
+    return Exported(out, len(files), digest, str(audit.head), str(audit.fingerprint), tuple(notes))
+
+
+def facts_of(project: Project) -> Facts:
+    """The release to speak of, with all that a card says of it.
+
+    Raises:
+        SignOffRefusedError: nothing was released.
+    """
+    layout = project.layout
+    chain = chains.read(layout.releases, project.name, read_rosters(layout.signers))
+    release = _newest(layout, chain)
+    path = layout.cases / f"{release.subject.case}.json"
+    judged = from_json(read_record(path), str(path))
+    build = kept.read_build(layout, release.subject.build)
+    cutoffs = evidence_of(layout, judged.case).cutoffs
+    if cutoffs is None:
+        raise IntegrityError(f"{path} gives no tau, so nothing could have been released")
+    return Facts(
+        title=project.classifier.title,
+        chain=chain,
+        release=release,
+        build=build,
+        judged=judged,
+        cutoffs=cutoffs,
+        frozen=_labels(kept.frozen_predictions(build)),
+        holdout=_labels(kept.holdout_predictions(build)),
+    )
+
+
+def _newest(layout: Layout, chain: Chain) -> Release:
+    every = [release for one in standings_of(layout, chain) for release in one.releases]
+    if not every:
+        raise SignOffRefusedError(
+            f"{layout.name} has no release to export; see `lifecycle release history {layout.name}`"
+        )
+    return max(every, key=lambda release: (release.withdrawn is None, release.number))
+
+
+def _labels(predictions: Predictions) -> dict[str, int]:
+    """Cases by class; a multi-label case counts for each of its classes."""
+    labels = predictions.labels or ()
+    found = Counter(name for label in labels for name in (label.split("|") if label else [""]))
+    order = [*predictions.classes, ""]
+    return {name: found[name] for name in order if found[name]}
+
+
+def _fill(project: Project, facts: Facts, folder: Path) -> list[str]:
+    """Everything but what is signed twice; returns what is missing."""
+    _copy_signed(project, facts.chain, folder)
+    lock, notes = _lock(project, facts)
+    card = card_of(facts)
+    bom = bom_of(facts, libraries(lock, facts.build.content["environment"]["libraries"]), _own())
+    notes += _require_valid(bom)
+    texts = {
+        "model-card.json": json.dumps(card, indent=2, sort_keys=True, allow_nan=False) + "\n",
+        "model-card.md": markdown_of(card),
+        BOM: canonical_json(bom).decode("ascii"),
+        LOCK: lock,
+        f"predictions/frozen-{facts.build.name}.csv": _predictions(facts),
+    }
+    for name, text in texts.items():
+        _write(folder / name, text.encode("utf-8"))
+    notes += _copy_report(project, facts, folder)
+    notes.append(
+        "The weights bear no signature of OpenSSF model-signing"
+        f"{'' if find_spec('model_signing') else ', which is not installed here'}; the signed "
+        "records bind their SHA-256."
+    )
+    signed = ("dossier/", "weights/")
+    extras = [name for name, _ in _files(folder) if not name.startswith(signed)]
+    _write(folder / HOW, _how(project, facts, sorted([*extras, HOW, SUMS]), notes).encode("utf-8"))
+    sums = "".join(f"{sha256(path.read_bytes())}  ./{name}\n" for name, path in _files(folder))
+    _write(folder / SUMS, sums.encode("utf-8"))
+    return notes
+
+
+def _how(project: Project, facts: Facts, extras: list[str], notes: list[str]) -> str:
+    withdrawn = facts.release.withdrawn
+    marks = f"**{SIMULATED}.** " if facts.simulated else ""
+    if withdrawn is not None:
+        at = withdrawn.record.signature.signed_at
+        marks += f"**WITHDRAWN at {at}: not to be used.**"
+    title = (project.name, facts.judged.case.version, facts.build.name)
+    said = [*notes, "Cases are named as in the laboratory's own files: treat this folder as "
+            "patient data where those names lead to patients."]  # fmt: skip
+    return instructions(facts.chain, title, marks, extras, said)
+
+
+def _copy_signed(project: Project, chain: Chain, folder: Path) -> None:
+    """Rosters, records, cases and every file that a record names, at the same place."""
+    layout = project.layout
+    named = {name.partition("#")[0] for link in chain.links for name in link.record.subjects}
+    paths = [layout.root / name for name in named]
+    paths += [link.path for link in chain.links]
+    paths += [layout.signers / f"{one.version:05d}.json" for one in chain.rosters]
+    paths += [layout.cases / f"{link.record.case}.json" for link in chain.links if link.record.case]
+    for path in sorted(set(paths)):
+        target = folder / path.relative_to(layout.root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+
+
+def _lock(project: Project, facts: Facts) -> tuple[str, list[str]]:
+    """requirements.lock of the commit that the build was made from; today's where git has none."""
+    commit = read_record(facts.build.folder / kept.RUN).get("commit") or ""
+    command = ["git", "show", f"{commit}:./{LOCK}"]
+    with_git = shutil.which("git") is not None and bool(commit)
+    if with_git:
+        done = subprocess.run(command, cwd=project.root, capture_output=True, check=False)
+        if done.returncode == 0:
+            return done.stdout.decode("utf-8"), []
+    try:
+        text = (project.root / LOCK).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return "", [f"{LOCK} is missing in the project: the environment is known in part only."]
+    return text, [f"{LOCK} is that of the export, not of the commit that was built."]
+
+
+def _own() -> str:
+    try:
+        return metadata.version("lifecycle")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _require_valid(bom: Mapping[str, Any]) -> list[str]:
+    """Our own checks always, the strict schema where its validator is installed.
+
+    Raises:
+        IntegrityError: the bill of materials is not valid.
+    """
+    wrong = faults(bom)
+    try:
+        from cyclonedx.schema import SchemaVersion
+        from cyclonedx.validation.json import JsonStrictValidator
+    except ImportError:
+        notes = [f"{BOM} was not validated: cyclonedx-python-lib is not installed here."]
+    else:
+        text = canonical_json(bom).decode("ascii")
+        error = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
+        wrong += [] if error is None else [str(error)]
+        notes = []
+    if wrong:
+        raise IntegrityError(f"{BOM} would not be valid: {'; '.join(wrong)[:2000]}")
+    return notes
+
+
+def _copy_report(project: Project, facts: Facts, folder: Path) -> list[str]:
+    """The report as HTML and PDF, if what is here is of the released build."""
+    page, case = project.report / PAGE, facts.judged.case
+    title = title_of_report(case.classifier, case.version, case.build)
+    if not page.is_file() or title not in page.read_text(encoding="utf-8"):
+        return [
+            f"The report of b{case.build} is missing: the pipeline stands at another build; it is "
+            "an artifact of the build's run, or check out its commit and run `dvc repro`."
+        ]
+    target = folder / "report" / PAGE
+    _write(target, page.read_bytes())
+    missing = print_page(target, target.with_suffix(".pdf"), facts.release.at)
+    return [f"The report as PDF is missing: {missing}."] if missing else []
+
+
+def _predictions(facts: Facts) -> str:
+    """Calls and scores of every frozen case, for people and their spreadsheets."""
+    scores = kept.frozen_predictions(facts.build)
+    calls = call(scores, facts.cutoffs)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["case_id", "patient_id", "label", "call", *map(_cell, scores.classes)])
+    for at, case in enumerate(scores.ids):
+        label = scores.labels[at] if scores.labels is not None else ""
+        row = [case, scores.patients[at], label, said_of(calls, at)]
+        writer.writerow([*map(_cell, row), *(repr(float(v)) for v in scores.scores[at])])
+    return text.getvalue()
+
+
+def said_of(calls: Calls, at: int) -> str:
+    """The call of a case in words."""
+    yes = [name for name, one in zip(calls.classes, calls.state[at], strict=True) if one == 1]
+    if yes:
+        return "|".join(yes)
+    return "inconclusive" if (calls.state[at] == 0).any() else "none"
+
+
+def _cell(text: str) -> str:
+    return f"'{text}" if text.lstrip()[:1] in _FORMULA else text
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def _files(folder: Path) -> list[tuple[str, Path]]:
+    """Every file, by its name below the folder, in the order of bytes."""
+    found = [path for path in folder.rglob("*") if path.is_file()]
+    pairs = [(path.relative_to(folder).as_posix(), path) for path in found]
+    return sorted(pairs, key=lambda pair: pair[0].encode("utf-8"))
+
+
+@contextmanager
+def _aside(out: Path) -> Iterator[Path]:
+    """A folder beside the target, gone afterwards."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+    except OSError as error:
+        raise UnusableInputError(f"{out} cannot be written: {error.strerror}") from None
+    try:
+        folder.chmod(0o755)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _place_folder(folder: Path, out: Path) -> None:
+    try:
+        folder.rename(out)
+    except OSError:
+        raise UsageError(f"{out} is there already and is not overwritten; name another") from None
+
+
+def _zip(folder: Path, out: Path, top: str) -> str:
+    """The same files give the same bytes: order, times, modes and compression are fixed."""
+    aside = out.with_name(f".{out.name}.{secrets.token_hex(8)}")
+    try:
+        with zipfile.ZipFile(aside, "x", zipfile.ZIP_STORED) as archive:
+            for name, path in _files(folder):
+                entry = zipfile.ZipInfo(f"{top}/{name}", _EPOCH)
+                entry.create_system, entry.external_attr = 3, 0o100644 << 16
+                entry.file_size = path.stat().st_size  # decides between zip and zip64
+                with archive.open(entry, "w") as into, path.open("rb") as source:
+                    shutil.copyfileobj(source, into)
+        os.link(aside, out)  # fails where something is
+    except FileExistsError:
+        raise UsageError(f"{out} is there already and is not overwritten; name another") from None
+    finally:
+        aside.unlink(missing_ok=True)
+    return sha256(out.read_bytes())
+
+
+def export_said(done: Exported) -> str:
+    """What the person at the terminal is told."""
+    what = "zip" if done.path.suffix == ".zip" else SUMS
+    return "\n".join(
+        [
+            f"{done.path}: {done.files} files",
+            f"sha256 of the {what}: {done.digest}",
+            f"head {done.head}",
+            f"roster fingerprint {done.fingerprint}",
+            *done.notes,
+            f"{HOW} in it says how to check it; give the three digests by another way.",
+        ]
+    )

@@ -1,0 +1,182 @@
+"""MLflow's registry as the view of the signed chain: a version a release, repaired from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from lifecycle.dossier import builds as kept
+from lifecycle.dossier.files import read_json, read_record
+from lifecycle.errors import IntegrityError, UnusableInputError
+from lifecycle.release.case import from_json
+from lifecycle.release.chain import Chain
+from lifecycle.release.model_card import SIMULATED, title_of_report
+from lifecycle.release.standing import Release
+from lifecycle.tracking.registry import Mirror, Version, compare
+from lifecycle.workflows.auditing import standings_of
+from lifecycle.workflows.boundary import say
+from lifecycle.workflows.project import Project
+from lifecycle.workflows.reporting import PAGE
+from lifecycle.workflows.signing import chain_of
+
+
+def mirror_of(project: Project) -> Mirror:
+    """What the registry should show, by the chain.
+
+    Raises:
+        IntegrityError: the chain, a case or a build was changed.
+    """
+    chain = chain_of(project)
+    releases = sorted(
+        (release for one in standings_of(project.layout, chain) for release in one.releases),
+        key=lambda release: release.number,
+    )
+    force = [release for release in releases if release.withdrawn is None]
+    tags = {"head": str(chain.head), "records": str(len(chain.links))}
+    return Mirror(
+        name=project.name,
+        tags={**tags, "truth": "the signed files in dossier/; this is a view of them"},
+        versions=tuple(_version(project, chain, release) for release in releases),
+        released=_completing(chain, force[-1]) if force else None,
+    )
+
+
+def _completing(chain: Chain, release: Release) -> str:
+    """Digest of the record that made it a release."""
+    return chain.links[release.number - 1].digest
+
+
+def _version(project: Project, chain: Chain, release: Release) -> Version:
+    path = project.layout.cases / f"{release.subject.case}.json"
+    judged = from_json(read_record(path), str(path))
+    build = kept.read_build(project.layout, release.subject.build)
+    withdrawn = release.withdrawn
+    gone = "no" if withdrawn is None else withdrawn.record.signature.signed_at
+    tags = {
+        "build": build.name,
+        "version": build.version,
+        "record": _completing(chain, release),
+        "verdict": release.subject.verdict,
+        "tau": ", ".join(f"{value:.6g}" for value in sorted(set(judged.case.yes))),
+        "data.origin": judged.case.origin,
+        "demonstration": "yes" if release.subject.demonstration else "no",
+        "numerics": judged.case.numerics_mode,
+        "digest.weights": build.weights,
+        "released": release.at,
+        "withdrawn": gone,
+    }
+    signed = "released" if withdrawn is None else f"withdrawn {gone}"
+    return Version(
+        title=f"{build.version} {build.name}",
+        record=tags["record"],
+        runs=_runs(project, build),
+        tags=tags,
+        run_tags={"signed": signed, "record": tags["record"]},
+        note=_note(release, tags),
+        files=_files(project, release, judged.case.version),
+    )
+
+
+def _runs(project: Project, build: kept.Build) -> tuple[str, ...]:
+    """The run that the record names, and the latest repetition of the same build."""
+    found = [str(read_record(build.folder / kept.RUN)["run"])]
+    facts, latest = project.build / "facts.json", project.build / kept.RUN
+    if facts.is_file() and latest.is_file():
+        same = read_json(facts)["weights"]["sha256"] == build.weights
+        found += [str(read_json(latest)["run"])] if same else []
+    return tuple(dict.fromkeys(found))
+
+
+def _note(release: Release, tags: dict[str, str]) -> str:
+    """The description of a version; MLflow renders it as Markdown."""
+    marks = [f"**{SIMULATED}**", ""] if release.subject.demonstration else []
+    marks += [f"**WITHDRAWN at {tags['withdrawn']}**", ""] if release.withdrawn else []
+    rows = [f"| {_safe(key)} | {_safe(value)} |" for key, value in tags.items()]
+    signed = [
+        f"| record {link.record.number} ({link.record.signature.meaning}) | "
+        f"{_safe(link.record.signature.printed_name)}, {link.record.signature.signed_at}, "
+        f"{link.digest} |"
+        for link in release.links
+    ]
+    said = "Anyone can edit this page. The signed files in `dossier/` are the truth: "
+    said += "`lifecycle release verify`."
+    return "\n".join([*marks, "| what | value |", "| --- | --- |", *rows, *signed, "", said])
+
+
+def _safe(text: str) -> str:
+    """No markup: the page renders raw HTML and fetches images."""
+    shown = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+    return shown.replace("<", "&lt;").replace("![", "!&#91;").replace("|", "\\|")
+
+
+def _files(project: Project, release: Release, version: str) -> dict[str, bytes]:
+    """Records, case, and the report where what is here is of this build."""
+    links = [*release.links, *([release.withdrawn] if release.withdrawn else [])]
+    found = {link.path.name: link.path.read_bytes() for link in links}
+    case = f"{release.subject.case}.json"
+    found[case] = (project.layout.cases / case).read_bytes()
+    page = project.report / PAGE
+    title = title_of_report(project.name, version, release.subject.build)
+    if page.is_file() and title in page.read_text(encoding="utf-8"):
+        found[PAGE] = page.read_bytes()
+    return found
+
+
+def show_sync(project: Project, check: bool, as_json: bool) -> str:
+    """Compare, and repair unless `check`.
+
+    Raises:
+        IntegrityError: something differs and stays so.
+        UnusableInputError: the store does not answer.
+    """
+    found, left = compare(project.root, mirror_of(project), repair=not check)
+    if left and not as_json:
+        raise IntegrityError(_left_said(project, found, left, check))
+    if as_json:
+        text = json.dumps(_plain(project, found, left, check), indent=2)
+        if not left:
+            return text
+        raise IntegrityError(text)
+    if not found:
+        return f"{project.name}: the registry shows what the chain says"
+    return "\n".join([f"{project.name}: {len(found)} differences repaired", *_list(found)])
+
+
+def _plain(project: Project, found: list[str], left: list[str], check: bool) -> dict[str, Any]:
+    return {"classifier": project.name, "check": check, "differences": found, "left": left}
+
+
+def _left_said(project: Project, found: Sequence[str], left: Sequence[str], check: bool) -> str:
+    cure = f"; `lifecycle release sync {project.name}` repairs it" if check else ""
+    head = f"{project.name}: the registry differs from the chain in {len(found)} points{cure}"
+    if check:
+        return "\n".join([head, *_list(found)])
+    return "\n".join([head, *_list(found), "and these cannot be repaired:", *_list(left)])
+
+
+def _list(lines: Sequence[str]) -> list[str]:
+    return [f"  {line}" for line in lines]
+
+
+def mirror_signed(project: Project) -> None:
+    """Bring the registry up to date after a record was signed; whatever fails is said only.
+
+    Before the first release there is nothing to show, and MLflow is not even loaded.
+    """
+    cure = f"`lifecycle release sync {project.name}` repairs it"
+    try:
+        wanted = mirror_of(project)
+        if not wanted.versions:
+            return
+        _, left = compare(project.root, wanted, repair=True)
+    except ImportError:
+        say(f"MLflow is not installed here, so its registry does not know of it; {cure}")
+    except UnusableInputError as error:
+        say(f"the record is signed; MLflow's registry does not know of it yet: {error}; {cure}")
+    except Exception as error:  # noqa: BLE001  # the record stands: a view never fails a signature
+        say(f"the record is signed; MLflow's registry could not be brought up to date: {error}; "
+            f"{cure}")  # fmt: skip
+    else:
+        said = "; ".join(left) or "MLflow's registry shows it"
+        say(f"{project.name}: {said}")
