@@ -222,9 +222,10 @@ def power(data: ReportInput) -> list[str]:
     said = []
     if isinstance(needed, int) and isinstance(there, int):
         can = "is large enough to show" if there >= needed else "is too small ever to show"
+        twin = " (a rebuild of the same bits shows it without counting)" if there < needed else ""
         said.append(
             f"The policy needs at least {many(needed, 'patient')} with a reported case, even "
-            f"without a single contradiction; with {there:,} this set {can} consistency."
+            f"without a single contradiction; with {there:,} this set {can} consistency{twin}."
         )
     return said
 
@@ -271,14 +272,26 @@ def tau_remarks(cutoffs: Cutoffs) -> list[str]:
     return [given if cutoffs.status == "given" else chosen, *notes]
 
 
+def _in_force(cutoffs: Cutoffs) -> list[float]:
+    """Distinct cutoffs at which a class is called; a refused one stands at 1 and is none."""
+    chosen = cutoffs.evidence.get("chosen")
+    if not chosen or len(chosen) == 1:
+        return sorted(set(cutoffs.yes))
+    called = (one for one in chosen if one["side"] == "yes" and one["status"] != "refused")
+    return sorted({one["tau"] for one in called})
+
+
 def tau_line(cutoffs: Cutoffs) -> str:
     """Tau in force, in one sentence."""
     if cutoffs.status == "refused":
         return "Refused: no critical value is in force, and every case is inconclusive."
-    values = sorted(set(cutoffs.yes))
-    where = f"{number(values[0])}" if len(values) == 1 else (
-        f"{number(values[0])} to {number(values[-1])}, by class"
-    )  # fmt: skip
+    values = _in_force(cutoffs)
+    if not values:
+        where = "none for calling a class present"
+    elif len(values) == 1:
+        where = number(values[0])
+    else:
+        where = f"{number(values[0])} to {number(values[-1])}, by class"
     closed = listed(
         sorted({*cutoffs.evidence.get(REFUSED_YES, ()), *cutoffs.evidence.get(REFUSED_NO, ())})
     )

@@ -33,6 +33,10 @@ def current_build(project: Project) -> tuple[Build, tuple[Build, ...]]:
     Raises:
         UnusableInputError: nothing is enrolled yet, or it is a build of another version.
     """
+    if not project.layout.current.exists() and not kept.read_builds(project.layout):
+        raise UnusableInputError(
+            f"{project.name}: no build yet; `lifecycle rebuild {project.name}` makes one"
+        )
     pointer = read_record(project.layout.current)
     number = pointer.get("build") if isinstance(pointer, dict) else None
     if type(number) is not int or set(pointer) != {"build", "version"}:
@@ -94,8 +98,8 @@ def read_cutoffs(project: Project) -> Cutoffs:
     Raises:
         IntegrityError: the file was changed.
     """
-    entry = read_record(project.layout.threshold)
     build, before = current_build(project)
+    entry = read_record(project.layout.threshold)
     first = before[0] if before else build
     cutoffs = choose(kept.holdout_predictions(first), project.classifier.tau)
     expected = {"version": build.version, "build": first.name, "cutoffs": asdict(cutoffs)}
