@@ -105,9 +105,13 @@ def _seconds(desk: Desk) -> float:
     return time.monotonic() - start
 
 
-def _killed(desk: Desk, kills: int, seed: int) -> tuple[int, int]:
-    """Kills until so many children died of them; (records that stood, cases without a record)."""
-    rng, whole, orphans, done = random.Random(seed), 0, 0, 0
+def _killed(desk: Desk, kills: int, seed: int) -> tuple[int, int, int]:
+    """Kills until so many children died of them.
+
+    Returns:
+        How many tries left a record, how many left none, and how many of these left a case.
+    """
+    rng, whole, empty, orphans, done = random.Random(seed), 0, 0, 0, 0
     took = _seconds(desk)
     while done < kills:
         desk.clear()
@@ -117,17 +121,18 @@ def _killed(desk: Desk, kills: int, seed: int) -> tuple[int, int]:
         done += _ended(pid) == -signal.SIGKILL
         there = desk.records()
         whole += there
+        empty += there == 0
         orphans += there == 0 and any((desk.releases / "cases").glob("*.json"))
         # the command runs again: done, or told that it was done
         assert desk.sign("rev", "review") == (REFUSED if there else 0)
         assert desk.records() == 1
         assert list(desk.releases.rglob(".new-*")) == []
-    return whole, orphans
+    return whole, empty, orphans
 
 
 def test_killed_at_random_moments(desk: Desk) -> None:
-    whole, _ = _killed(desk, 40, 1)
-    assert 0 < whole < 40
+    whole, empty, _ = _killed(desk, 40, 1)
+    assert whole and empty
     assert desk.sign("app", "approval") == 0
     assert verify(desk.site.root, "wine").standings[0].releases
 
@@ -170,8 +175,8 @@ def test_killed_at_every_file_operation(desk: Desk) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_killed_at_random_moments_220_times(desk: Desk) -> None:
-    whole, orphans = _killed(desk, 220, 2)
-    assert 0 < whole < 220
+    whole, empty, orphans = _killed(desk, 220, 2)
+    assert whole and empty
     assert orphans > 0  # killed between the case and the record: the next try takes the case up
 
 
