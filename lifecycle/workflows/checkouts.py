@@ -104,8 +104,10 @@ def run_here(place: Path, code: str, *arguments: str) -> int:
 
 def output_here(place: Path, *arguments: str) -> str | None:
     """Standard output of `python -m ...` in a folder, None where it fails."""
+    # DVC breaks lines at the width of a terminal, which an address may well exceed.
+    wide = {**surroundings(place), "COLUMNS": "8192"}
     done = subprocess.run(
-        [sys.executable, "-m", *arguments], cwd=place, env=surroundings(place), text=True,
+        [sys.executable, "-m", *arguments], cwd=place, env=wide, text=True,
         capture_output=True, check=False,
     )  # fmt: skip
     return done.stdout if done.returncode == 0 else None

@@ -189,8 +189,7 @@ def _bring_data(
 
 def _remotes(root: Path, place: Path) -> list[str]:
     """Names of the DVC remotes; a folder that is named relative to the project is found again."""
-    # DVC breaks lines at the width of a terminal, which an address may well exceed
-    listed = output_here(root, "env", "COLUMNS=8192", "dvc", "remote", "list") or ""
+    listed = output_here(root, "dvc", "remote", "list") or ""
     rows = [match for line in listed.splitlines() if (match := _REMOTE.fullmatch(line))]
     for row in rows:
         chosen = ["-d"] if row["default"] or len(rows) == 1 else []
