@@ -47,14 +47,22 @@ def subjects_of(layout: Layout, case: Case) -> dict[str, str]:
     build = kept.read_build(layout, case.build)
     weights = weights_file(layout, build).relative_to(root).as_posix()
     found[weights] = str(build.content["weights"]["file"])
-    return found | pin_subjects(layout, case.version)
+    return found | pin_subjects(layout, case.version, case.pin)
 
 
-def pin_subjects(layout: Layout, version: str) -> dict[str, str]:
-    """Digest of each pin of a version, under the name of the file and the pin's number."""
+def pin_subjects(layout: Layout, version: str, last: str | None = None) -> dict[str, str]:
+    """Digest of each pin of a version, under the name of the file and the pin's number.
+
+    Args:
+        layout: the classifier's folders.
+        version: whose pins.
+        last: total of the last pin that is meant; later ones are left out.
+    """
     place = layout.pins.relative_to(layout.root).as_posix()
-    return {
-        f"{place}#{pin.version}/{pin.number}": pin_digest(pin)
-        for pin in read_pins(layout.pins)
-        if pin.version == version
-    }
+    found: dict[str, str] = {}
+    for pin in read_pins(layout.pins):
+        if pin.version == version:
+            found[f"{place}#{pin.version}/{pin.number}"] = pin_digest(pin)
+            if pin.total == last:
+                break
+    return found

@@ -213,19 +213,13 @@ def _require_said(layout: Layout, link: Link, judged: Judged) -> None:
         "version": (record.version, case.version),
         "build": (record.build, case.build),
         "demonstration": (record.demonstration, case.origin == "simulated"),
-        "subjects": (dict(record.subjects), subjects_named(layout, record.subjects, case)),
+        "subjects": (dict(record.subjects), subjects_of(layout, case)),
     }
     tested = tested_fields(judged.verdict, refused=record.kind == "refusal")
     said |= {key: (getattr(record, key), value) for key, value in tested.items()}
     for field, (one, two) in said.items():
         if one != two:
             raise IntegrityError(f"{link.path}: field {field}: not what case {record.case} says")
-
-
-def subjects_named(layout: Layout, named: Any, case: Any) -> dict[str, str]:
-    """What the record had to name: all that the case rests on; pins may have been added since."""
-    every = subjects_of(layout, case)
-    return {key: value for key, value in every.items() if "#" not in key or key in named}
 
 
 def _require_no_strangers(layout: Layout, known: set[str]) -> None:

@@ -27,7 +27,7 @@ from lifecycle.release.files import place_once, read_plain
 from lifecycle.release.keys import keyid, unlock
 from lifecycle.release.records import Record, Signature, statement_of
 from lifecycle.release.roster import Person, Roster, person_of, read_rosters
-from lifecycle.release.standing import released_builds, standing
+from lifecycle.release.standing import released_builds, standing, versions
 from lifecycle.release.subjects import subjects_of
 from lifecycle.release.tested import tested_fields
 from lifecycle.workflows.judging import case_of, read_verdict
@@ -168,14 +168,15 @@ def propose_about(
 
 def _target(project: Project, chain: Chain, build: int | None) -> Link:
     """The signature that completed the newest release (of a build), or the newest open one."""
-    version = project.classifier.version
-    found = standing(chain, version, project.classifier.policy.signatures)
-    groups = [r.links for r in found.releases if r.withdrawn is None]
-    groups = [p.links for p in found.partial] + groups
+    # of every version: a release outlives the version that params.yaml is at
+    needs = project.classifier.policy.signatures
+    every = [standing(chain, version, needs) for version in versions(chain)]
+    groups = [part.links for one in every for part in one.partial]
+    groups += [r.links for one in every for r in one.releases if r.withdrawn is None]
     signed = [g[-1] for g in groups if build is None or g[-1].record.build == build]
     if not signed:
         which = "no build" if build is None else f"b{build}, which is not signed,"
-        raise UsageError(f"{project.name} {version} has {which} to speak of; see `release history`")
+        raise UsageError(f"{project.name} has {which} to speak of; see `release history`")
     return signed[-1]
 
 
