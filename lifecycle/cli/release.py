@@ -65,7 +65,7 @@ def create(key: Path, passphrase_fd: int | None) -> None:
     """
     from lifecycle.release.keys import create as make
 
-    info = make(key, _passphrase(passphrase_fd, confirm=True))
+    info = make(key, passphrase(passphrase_fd, confirm=True))
     click.echo(f"key file: {key} (mode 600)")
     click.echo(f"keyid:    {info.keyid}")
     click.echo(f"public:   {info.public}")
@@ -94,8 +94,9 @@ def enrol(
     from lifecycle.workflows.rostering import enrol as enter
 
     _ask(f"{user} = {printed}, {', '.join(sorted(roles))}. Sign the new roster?", yes)
-    roster = enter(require_root(), user, printed, roles, public, key, _passphrase(passphrase_fd))
-    click.echo(f"roster {roster.version}: {len(roster.people)} people, sha256 {roster.digest}")
+    roster = enter(require_root(), user, printed, roles, public, key, passphrase(passphrase_fd))
+    people = "1 person" if len(roster.people) == 1 else f"{len(roster.people)} people"
+    click.echo(f"roster {roster.version}: {people}, sha256 {roster.digest}")
 
 
 @keys.command("revoke")
@@ -110,7 +111,7 @@ def revoke(user: str, key: Path, passphrase_fd: int | None, yes: bool) -> None:
     from lifecycle.workflows.rostering import revoke as take_out
 
     _ask(f"{user} will not be able to sign any more. Sign the new roster?", yes)
-    roster = take_out(require_root(), user, key, _passphrase(passphrase_fd))
+    roster = take_out(require_root(), user, key, passphrase(passphrase_fd))
     click.echo(f"roster {roster.version}: sha256 {roster.digest}")
 
 
@@ -326,7 +327,7 @@ def _signed(
 
     click.echo(described(proposal), err=aside)
     _ask("Sign this?", yes)
-    link = sign(proposal, key, _passphrase(passphrase_fd))
+    link = sign(proposal, key, passphrase(passphrase_fd))
     signed = link.record.signature
     click.echo(
         f"signed by {signed.printed_name} ({signed.meaning}) at {signed.signed_at}", err=aside
@@ -344,7 +345,7 @@ def _ask(question: str, yes: bool) -> None:
         click.confirm(question, abort=True, err=True)
 
 
-def _passphrase(handle: int | None, confirm: bool = False) -> str:
+def passphrase(handle: int | None, confirm: bool = False) -> str:
     """From a file descriptor, the environment or a prompt; never from the command line."""
     if handle is not None:
         from lifecycle.errors import UsageError

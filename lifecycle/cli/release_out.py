@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from lifecycle.workflows.openssf import WeightsKey
     from lifecycle.workflows.signing import Proposal
 
 
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
     "--out", type=click.Path(path_type=Path), required=True,
     help="A folder, or a file whose name ends in .zip; it must not exist.",
 )  # fmt: skip
-def export(name: str, out: Path) -> None:
+@click.option(
+    "--model-signing-key", "key", type=click.Path(path_type=Path),
+    help="Sign the weights as OpenSSF model-signing does: an elliptic-curve key, PEM.",
+)  # fmt: skip
+@click.option("--passphrase-fd", type=int, help="Read that key's passphrase from here.")
+def export(name: str, out: Path, key: Path | None, passphrase_fd: int | None) -> None:
     """Export the newest release of NAME: one folder or zip that verifies alone.
 
     Records, evidence, weights, report, model card, bill of materials, and VERIFY.md, which says
@@ -27,7 +33,16 @@ def export(name: str, out: Path) -> None:
     from lifecycle.workflows.exporting import export_said
     from lifecycle.workflows.project import open_project
 
-    click.echo(export_said(make(open_project(name), out)))
+    click.echo(export_said(make(open_project(name), out, _weights_key(key, passphrase_fd))))
+
+
+def _weights_key(path: Path | None, handle: int | None) -> WeightsKey | None:
+    from lifecycle.cli.release import passphrase
+    from lifecycle.workflows.openssf import WeightsKey, is_encrypted
+
+    if path is None:
+        return None
+    return WeightsKey(path, passphrase(handle) if is_encrypted(path) else None)
 
 
 @click.command("sync")

@@ -46,6 +46,11 @@ _PBKDF2 = bytes.fromhex("06092a864886f70d01050c")
 _HMAC_SHA256 = bytes.fromhex("06082a864886f70d02090500")  # with its NULL parameter
 _AES256_CBC = bytes.fromhex("060960864801650304012a")
 _SEQUENCE, _INTEGER, _OCTETS = 0x30, 0x02, 0x04
+# edwards25519 (RFC 7748): y of the eight points whose order divides the cofactor 8, computed from
+# 8 A = O: 1, -1, 0 and the two roots of d y^4 + 2 y^2 = 1 that are squares, each with its negative.
+_FIELD = 2**255 - 19
+_EIGHTH = 0x5FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+_SMALL_ORDER = frozenset((0, 1, _FIELD - 1, _EIGHTH, _FIELD - _EIGHTH))
 _LABEL = "ENCRYPTED PRIVATE KEY"
 _PEM = re.compile(rf"-----BEGIN {_LABEL}-----\s+([A-Za-z0-9+/=\s]+?)\s+-----END {_LABEL}-----\s*")
 
@@ -92,7 +97,7 @@ def unlock(path: Path, passphrase: str) -> Ed25519PrivateKey:
             or the passphrase is wrong.
         UnusableInputError: the file is missing or is not a key as `create` makes them.
     """
-    data = _read_private(path)
+    data = read_private(path)
     if b"-----BEGIN PRIVATE KEY-----" in data:
         raise SignOffRefusedError(
             f"{path} is a key without a passphrase; make one with `lifecycle release keys create`"
@@ -140,7 +145,16 @@ def public_key(text: str, place: str = "public") -> Ed25519PublicKey:
         raise FieldError(f"field {place}: not a public key") from None
     if not isinstance(public, Ed25519PublicKey) or spki(public) != der:
         raise FieldError(f"field {place}: not an Ed25519 public key")
+    if _is_of_small_order(public):
+        raise FieldError(f"field {place}: a point of small order, for which anyone can sign")
     return public
+
+
+def _is_of_small_order(public: Ed25519PublicKey) -> bool:
+    """Whether 8 A is the neutral point (RFC 8032: the cofactor); the sign bit does not matter."""
+    raw = bytearray(public.public_bytes(Encoding.Raw, PublicFormat.Raw))
+    raw[31] &= 0x7F
+    return int.from_bytes(raw, "little") % _FIELD in _SMALL_ORDER
 
 
 def _new_secret(passphrase: str) -> bytes:
@@ -160,7 +174,13 @@ def _secret(passphrase: str) -> bytes:
         raise UsageError("the passphrase is not text in UTF-8") from None
 
 
-def _read_private(path: Path) -> bytes:
+def read_private(path: Path) -> bytes:
+    """The bytes of a private key's file, which only its owner can read.
+
+    Raises:
+        UnusableInputError: it cannot be read, or is no file of a key's size.
+        SignOffRefusedError: others can read it, or it is a symbolic link.
+    """
     try:
         data, state = read_regular(path, _MOST_BYTES)
     except OSError as error:

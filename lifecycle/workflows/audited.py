@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lifecycle.errors import UnusableInputError
 from lifecycle.release.case import Judged
 from lifecycle.release.standing import Release, Standing
-from lifecycle.workflows.auditing import Audit, classifiers_of, history, verify
+from lifecycle.workflows.auditing import (
+    Audit,
+    classifiers_of,
+    history,
+    verify,
+    where_it_stands,
+)
 from lifecycle.workflows.boundary import say
 
 if TYPE_CHECKING:
@@ -67,7 +74,11 @@ def show_history(root: Path, name: str, as_json: bool) -> str:
         text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
         lines.append(text.rstrip())
         lines += _remarks(row) if row else []
-    return "\n".join(lines)
+    return "\n".join([*lines, *_standing_lines(where_it_stands(root, name))])
+
+
+def _standing_lines(standings: Iterable[Standing]) -> list[str]:
+    return [f"  {one.version}: {line}" for one in standings for line in standing_said(one)]
 
 
 def _remarks(row: dict[str, Any]) -> list[str]:
@@ -115,7 +126,7 @@ def _audit_lines(audit: Audit) -> list[str]:
     return [
         f"{audit.classifier}: {audit.records} records hold, {audit.files} files, "
         f"{audit.verdicts} verdicts computed anew{weights}",
-        *(f"  {one.version}: {line}" for one in audit.standings for line in standing_said(one)),
+        *_standing_lines(audit.standings),
         f"  head {audit.head}",
         f"  roster fingerprint {audit.fingerprint}",
     ]

@@ -252,12 +252,21 @@ def _needs(layout: Layout, chain: Chain, version: str) -> tuple[str, ...]:
     return from_json(read_record(path), str(path)).case.policy.signatures
 
 
-def history(root: Path, name: str) -> Iterator[dict[str, Any]]:
-    """Every record as a row for people, the chain verified (files and verdicts are not)."""
+def where_it_stands(root: Path, name: str) -> tuple[Standing, ...]:
+    """Where each version stands by the chain, which is verified (files and verdicts are not)."""
+    return standings_of(*_chain_of(root, name))
+
+
+def _chain_of(root: Path, name: str) -> tuple[Layout, Chain]:
     layout = Layout(root, name)
     if not layout.dossier.is_dir():
         raise UsageError(f"there is no classifier {name!r} in {root / 'dossier'}")
-    chain = chains.read(layout.releases, name, read_rosters(layout.signers))
+    return layout, chains.read(layout.releases, name, read_rosters(layout.signers))
+
+
+def history(root: Path, name: str) -> Iterator[dict[str, Any]]:
+    """Every record as a row for people, the chain verified (files and verdicts are not)."""
+    _, chain = _chain_of(root, name)
     for link in chain.links:
         record, signed = link.record, link.record.signature
         yield {

@@ -20,7 +20,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +40,8 @@ from lifecycle.release.roster import read_rosters
 from lifecycle.release.standing import Release
 from lifecycle.workflows.auditing import standings_of, verify
 from lifecycle.workflows.boundary import say
+from lifecycle.workflows.openssf import WeightsKey, sign_weights
+from lifecycle.workflows.openssf import how as how_signed
 from lifecycle.workflows.printing import print_page
 from lifecycle.workflows.project import Project
 from lifecycle.workflows.reporting import PAGE
@@ -71,25 +72,26 @@ class Exported:
     notes: tuple[str, ...]
 
 
-def export(project: Project, out: Path) -> Exported:
+def export(project: Project, out: Path, key: WeightsKey | None = None) -> Exported:
     """Export the newest release that was not withdrawn; the newest of all where none is left.
 
     Args:
         project: whose classifier.
         out: a folder, or a file whose name ends in `.zip`; it must not exist.
+        key: signs the weights as OpenSSF model-signing does; None leaves that out.
 
     Raises:
         UsageError: `out` is there already.
-        SignOffRefusedError: nothing was released.
+        SignOffRefusedError: nothing was released, or the key does not open.
         IntegrityError: the chain or a file that it names does not verify.
-        UnusableInputError: `out` cannot be written.
+        UnusableInputError: `out` cannot be written, or there is no model-signing for the key.
     """
     if out.exists() or out.is_symlink():
         raise UsageError(f"{out} is there already and is not overwritten; name another")
     audit = verify(project.root, project.name, progress=say)
     facts = facts_of(project)
     with _aside(out) as folder:
-        notes = _fill(project, facts, folder)
+        notes = _fill(project, facts, folder, key)
         # the copy is what will be relied on, so it is what must verify
         audit = verify(folder, project.name, trust=facts.chain.rosters[0].digest, head=audit.head)
         files = [name for name, _ in _files(folder)]
@@ -145,7 +147,7 @@ def _labels(predictions: Predictions) -> dict[str, int]:
     return {name: found[name] for name in order if found[name]}
 
 
-def _fill(project: Project, facts: Facts, folder: Path) -> list[str]:
+def _fill(project: Project, facts: Facts, folder: Path, key: WeightsKey | None) -> list[str]:
     """Everything but what is signed twice; returns what is missing."""
     _copy_signed(project, facts.chain, folder)
     lock, notes = _lock(project, facts)
@@ -162,11 +164,9 @@ def _fill(project: Project, facts: Facts, folder: Path) -> list[str]:
     for name, text in texts.items():
         _write(folder / name, text.encode("utf-8"))
     notes += _copy_report(project, facts, folder)
-    notes.append(
-        "The weights bear no signature of OpenSSF model-signing"
-        f"{'' if find_spec('model_signing') else ', which is not installed here'}; the signed "
-        "records bind their SHA-256."
-    )
+    if key is not None:
+        sign_weights(folder, key)
+    notes.append(how_signed(key is not None))
     signed = ("dossier/", "weights/")
     extras = [name for name, _ in _files(folder) if not name.startswith(signed)]
     _write(folder / HOW, _how(project, facts, sorted([*extras, HOW, SUMS]), notes).encode("utf-8"))

@@ -46,6 +46,9 @@ PAGES = (
     "docs/reference/cli.md",
 )
 
+# Pages that are run each in a project of its own.
+APART = ("docs/tutorial-release.md",)
+
 # Commands that are parsed but not run here, each with the reason.
 NOT_RUN: Mapping[str, str] = {
     r"make (rebuild|test)": "makes an environment and trains at full size",
@@ -204,12 +207,13 @@ def run_all(project: Path) -> None:
     for page in PAGES:
         for step in steps(page):
             if isinstance(step, Block):
-                _write(project, step)
+                write(project, step)
             elif step.reason_not_to_run is None:
                 run(project, step)
 
 
-def _write(project: Path, block: Block) -> None:
+def write(project: Path, block: Block) -> None:
+    """Write or append what the page tells to."""
     path = project / block.name
     before = path.read_text(encoding="utf-8") if block.verb == "append" else ""
     path.write_text(before + block.text, encoding="utf-8")

@@ -8,7 +8,9 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import zipfile
+from collections.abc import Callable
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
@@ -297,3 +299,69 @@ def test_an_invalid_bill_of_materials_stops_the_export(
     with pytest.raises(IntegrityError, match="would not be valid"), redirect_stderr(StringIO()):
         exporting.export(open_project("wine", _site.root), tmp_path / "bundle")
     assert not list(tmp_path.iterdir())
+
+
+def _curve_key(path: Path, curve: str = "prime256v1") -> Path:
+    command = ["openssl", "ecparam", "-name", curve, "-genkey", "-noout", "-out", str(path)]
+    subprocess.run(command, check=True, capture_output=True)
+    path.chmod(0o600)
+    return path
+
+
+def test_the_weights_are_signed_for_other_tools(_site: Site, tmp_path: Path) -> None:
+    pytest.importorskip("model_signing.signing", exc_type=ImportError)
+    out, key = tmp_path / "bundle", _curve_key(tmp_path / "exporter.pem")
+    done = _site.run(
+        "release", "export", "wine", "--out", str(out), "--model-signing-key", str(key)
+    )
+    assert done.code == 0, done.err
+    how = next(line for line in (out / "VERIFY.md").read_text().splitlines() if "model_sig" in line)
+    command = how.split("`")[1].split()
+    bare = {"PATH": str(Path(sys.executable).parent), "HOME": str(tmp_path)}
+
+    def verify() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, cwd=out, env=bare, capture_output=True, text=True, check=False
+        )
+
+    assert (first := verify()).returncode == 0, first.stdout + first.stderr
+    weights = next(path for path in (out / "weights").rglob("*") if path.is_file())
+    data = bytearray(weights.read_bytes())
+    data[len(data) // 2] ^= 1
+    weights.write_bytes(bytes(data))
+    assert verify().returncode != 0
+
+
+@pytest.mark.parametrize(
+    ("prepare", "said"),
+    [
+        (lambda path: path.write_text("no key"), "does not open"),
+        (lambda path: _curve_key(path, "secp224r1"), "P-256"),
+        (lambda path: _curve_key(path).chmod(0o644), "read or changed by others"),
+        (lambda path: None, "cannot be read"),
+    ],
+    ids=["no key", "weak curve", "readable", "absent"],
+)
+def test_a_key_that_cannot_sign_weights_is_said(
+    prepare: Callable[[Path], object], said: str, _site: Site, tmp_path: Path
+) -> None:
+    key, out = tmp_path / "exporter.pem", tmp_path / "bundle"
+    prepare(key)
+    if key.exists() and said != "read or changed by others":
+        key.chmod(0o600)
+    done = _site.run(
+        "release", "export", "wine", "--out", str(out), "--model-signing-key", str(key)
+    )
+    assert done.code in (10, REFUSED) and said in done.err
+    assert not out.exists()
+
+
+def test_without_model_signing_it_says_what_to_install(
+    _site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "model_signing", None)  # importing it raises ImportError
+    key, out = _curve_key(tmp_path / "exporter.pem"), tmp_path / "bundle"
+    done = _site.run(
+        "release", "export", "wine", "--out", str(out), "--model-signing-key", str(key)
+    )
+    assert done.code == 10 and "pip install model-signing" in done.err and not out.exists()

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from lifecycle.errors import SignOffRefusedError, UnusableInputError, UsageError
+from lifecycle.release import keys
 from lifecycle.release.fields import FieldError
 from lifecycle.release.keys import create, keyid, public_key, public_of, unlock
 
@@ -155,3 +156,21 @@ def test_a_public_key_has_one_writing() -> None:
     for text in ("", "AAAA", info.public + "AAAA", info.public[:-1]):
         with pytest.raises(FieldError, match="field public"):
             public_key(text)
+
+
+@pytest.mark.parametrize("sign", [0, 1])
+@pytest.mark.parametrize(
+    "y", [0, 1, 2**255 - 20, keys._EIGHTH, 2**255 - 19 - keys._EIGHTH, 2**255 - 18]
+)
+def test_a_key_for_which_anyone_can_sign_is_refused(y: int, sign: int) -> None:
+    raw = (y | sign << 255).to_bytes(32, "little")
+    der = bytes.fromhex("302a300506032b6570032100") + raw
+    with pytest.raises(FieldError):
+        public_key(base64.b64encode(der).decode())
+
+
+def test_the_points_of_small_order_solve_their_equation() -> None:
+    p = keys._FIELD
+    d = -121665 * pow(121666, -1, p) % p
+    y2 = keys._EIGHTH**2 % p
+    assert (d * y2 * y2 + 2 * y2) % p == 1
