@@ -131,7 +131,7 @@ def new_site(built: Path, folder: Path, users: Sequence[str] = (*ROLES, "eve")) 
 
 def quiet_dvc() -> AbstractContextManager[object]:
     """`dvc status` says that all is well, without the seconds that it takes to say so."""
-    return mock.patch.object(readiness, "_dvc_said", lambda project: "")
+    return mock.patch.object(readiness, "changed_since", lambda project: "")
 
 
 def release(site: Site) -> Site:

@@ -21,6 +21,13 @@ ROLES = {
     "rev": ("reviewer",),
     "two": ("approver", "reviewer"),
 }
+# Who decides so, and as what.
+DECIDES = {
+    "refusal": ("rev", "review"),
+    "withdrawal": ("app", "approval"),
+    "amendment": ("rev", "responsibility"),
+    "drill": ("rev", "responsibility"),
+}
 
 
 @dataclass(frozen=True)
@@ -72,11 +79,19 @@ class Lab:
 
         return append(self.releases, "wine", self.rosters, make)
 
-    def decide(self, kind: str, user: str = "rev", meaning: str = "review", **fields) -> Link:
+    def decide(self, kind: str, user: str = "", meaning: str = "", **fields) -> Link:
         """A withdrawal or an amendment (with `target`), a refusal, a drill."""
+        who, what = DECIDES[kind]
         bare = {"result": None, "policy": None, "passed": ()} if kind != "refusal" else {}
-        reason = {"reason": "a reason"}
-        return self.add(user, meaning, kind=kind, **{**bare, **reason, **fields})
+        about = self._about(fields.get("target"))
+        given = {**bare, **about, "reason": "a reason", **fields}
+        return self.add(user or who, meaning or what, kind=kind, **given)
+
+    def _about(self, target: str | None) -> dict[str, object]:
+        """What a record must say of the one that it speaks of."""
+        link = next((one for one in self.chain().links if one.digest == target), None)
+        names = ("version", "build", "built_by", "demonstration", "subjects")
+        return {} if link is None else {name: getattr(link.record, name) for name in names}
 
 
 def _sign_off(lab: Lab, chain: Chain, user: str, meaning: str) -> Record:

@@ -22,12 +22,15 @@ def command(name: str, build_a: str, build_b: str, as_json: bool, plot: Path | N
     Example: lifecycle divergence breast-cytology b1 b2 --plot divergence.svg
     """
     from lifecycle.workflows.diverged import require_plot, show, write_plot
+    from lifecycle.workflows.divergences import keep_divergence
     from lifecycle.workflows.diverging import diverge
     from lifecycle.workflows.project import open_project
 
     require_plot(plot)
 
-    report, code = diverge(open_project(name), (build_a, build_b))
+    project = open_project(name)
+    report, code = diverge(project, (build_a, build_b))
+    keep_divergence(project, report)
     click.echo(show(report, as_json))
     if plot is not None:
         write_plot(plot, report)

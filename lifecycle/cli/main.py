@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 import click
 
 from lifecycle.errors import ExitCode
-from lifecycle.workflows.boundary import guarded
+from lifecycle.workflows.boundary import guarded, open_outlets
 
 # name -> (module, help line); the line stands here so that `--help` imports nothing else.
 COMMANDS = {
@@ -74,14 +76,19 @@ def entry() -> None:
     """
     code = int(ExitCode.OUR_FAULT)
     try:
+        open_outlets()
         code = guarded(lambda: _invoke(None))
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                stream.flush()
-    except (SystemExit, OSError):  # the reader of our output went away: its choice, not a fault
-        code = int(ExitCode.DONE) if code == int(ExitCode.OUR_FAULT) else code
+        code = code or guarded(_flush)
     finally:
+        with suppress(OSError):
+            _flush()
         os._exit(code)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
 
 
 def _invoke(arguments: Sequence[str] | None) -> int:
@@ -92,4 +99,8 @@ def _invoke(arguments: Sequence[str] | None) -> int:
         return int(ExitCode.USAGE)
     except click.Abort:
         raise KeyboardInterrupt from None
+    except (
+        SystemExit
+    ):  # how click ends at any broken pipe; that of a reader of ours never gets here
+        raise OSError(errno.EPIPE, "a program or server that was needed went away") from None
     return outcome if isinstance(outcome, int) else 0

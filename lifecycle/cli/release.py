@@ -111,8 +111,10 @@ def revoke(user: str, key: Path, passphrase_fd: int | None, yes: bool) -> None:
     from lifecycle.workflows.rostering import revoke as take_out
 
     _ask(f"{user} will not be able to sign any more. Sign the new roster?", yes)
-    roster = take_out(require_root(), user, key, passphrase(passphrase_fd))
+    roster, bound = take_out(require_root(), user, key, passphrase(passphrase_fd))
     click.echo(f"roster {roster.version}: sha256 {roster.digest}")
+    for link in bound:
+        click.echo(f"{link.record.classifier}: {link.path.name} names it; head {link.digest}")
 
 
 @keys.command("list")
@@ -172,15 +174,16 @@ def refuse(
 
 @command.command("withdraw")
 @click.argument("name")
-@click.option("--build", type=click.IntRange(min=1), help="N of bN; the newest release by default.")
+@click.option("--build", type=click.IntRange(min=1), required=True, help="N of bN.")
 @click.option("--reason", required=True, help="Why it is withdrawn.")
 @signer
 def withdraw(
-    name: str, build: int | None, reason: str, key: Path, passphrase_fd: int | None, yes: bool
+    name: str, build: int, reason: str, key: Path, passphrase_fd: int | None, yes: bool
 ) -> None:
     """End a release of NAME: `predict` refuses it from then on.
 
-    Example: lifecycle release withdraw gbm-methylation --reason "wrong probe list" --key anna.pem
+    Example: lifecycle release withdraw gbm-methylation --build 2 --reason "wrong probe list"
+    --key anna.pem
     """
     from lifecycle.workflows.project import open_project
     from lifecycle.workflows.signing import propose_about
@@ -353,7 +356,7 @@ def passphrase(handle: int | None, confirm: bool = False) -> str:
         try:
             with os.fdopen(handle, encoding="utf-8") as stream:
                 return stream.readline().rstrip("\n")
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError, TypeError, OverflowError) as error:
             raise UsageError(f"--passphrase-fd {handle} cannot be read: {error}") from None
     if PASSPHRASE in os.environ:
         return os.environ[PASSPHRASE]

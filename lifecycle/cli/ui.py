@@ -6,15 +6,22 @@ import click
 
 
 @click.command("ui")
+@click.argument("name", required=False)
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
 @click.option(
     "--print-only", is_flag=True, help="Print the command and the address, start nothing."
 )
-def command(port: int, print_only: bool) -> int:
-    """Start MLflow's user interface on this machine and print the address of the table of builds.
+@click.option(
+    "--open/--no-open",
+    "show",
+    default=None,
+    help="Open the browser; by default where there is a desktop and a person at the terminal.",
+)
+def command(name: str | None, port: int, print_only: bool, show: bool | None) -> int:
+    """Review the builds (of NAME) in MLflow, served to this machine alone until Ctrl-C.
 
-    Example: lifecycle ui --port 5000
+    Example: lifecycle ui gbm-methylation
     """
     from lifecycle.workflows.reviewing import serve
 
-    return serve(port, print_only)
+    return serve(name, port, print_only, show)

@@ -1,10 +1,12 @@
-"""Files written whole or not at all, and canonical JSON read strictly."""
+"""Files written whole or not at all, and read strictly: regular files, canonical JSON."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,27 @@ from typing import Any
 from lifecycle.domain.digests import canonical_json
 from lifecycle.errors import IntegrityError, UnusableInputError
 
+# What a file system says that is full, or cannot be written at all.
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+_OTHER_KIND = (errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV, errno.ENOTDIR)
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Tell of a full disk by the name of what was to be written.
+
+    The system names no file then, or the source of a copy.
+
+    Raises:
+        OSError: that names `target`; every other error as it was.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        raise OSError(error.errno, error.strerror, str(target)) from None
+
 
 def write_whole(path: Path, data: bytes) -> None:
     """Put `data` at `path`: readers see the old file or the new one, never a part.
@@ -21,6 +44,11 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         OSError: the disk is full or the folder cannot be written; `path` is as it was.
     """
+    with writing(path):
+        _write_whole(path, data)
+
+
+def _write_whole(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -40,6 +68,62 @@ def write_json(path: Path, value: object) -> None:
     write_whole(path, canonical_json(value))
 
 
+def read_regular(
+    path: Path, most: int | None = None, *, follow: bool = False
+) -> tuple[bytes, os.stat_result]:
+    """A regular file's bytes, and its state as it was read; no pipe is waited for.
+
+    Args:
+        path: the file.
+        most: at most this many bytes and one more; all of them where None.
+        follow: whether it may be a symbolic link to a regular file.
+
+    Raises:
+        OSError: ELOOP for a symbolic link, EISDIR for whatever else is not a regular file.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
+    try:
+        state = os.fstat(handle)
+        if not stat.S_ISREG(state.st_mode):
+            raise OSError(errno.EISDIR, "it is not a file", str(path))
+        with open(handle, "rb", closefd=False) as file:
+            return file.read(-1 if most is None else most + 1), state
+    finally:
+        os.close(handle)
+
+
+def read_evidence(path: Path, most: int | None = None, *, follow: bool = False) -> bytes:
+    """The bytes of a file that a decision rests on: of a regular file, at its very place.
+
+    Args:
+        path: the file.
+        most: how large it may be, in bytes; None for any size.
+        follow: whether it may be a symbolic link to a regular file (DVC links weights so).
+
+    Raises:
+        IntegrityError: a link, a folder, a pipe or a device stands there, or it is too large.
+        UnusableInputError: it is missing or cannot be read.
+    """
+    try:
+        data, _ = read_regular(path, most, follow=follow)
+    except OSError as error:
+        if error.errno in _OTHER_KIND:
+            raise IntegrityError(not_a_file(path)) from None
+        if error.errno == errno.ENOENT:
+            raise UnusableInputError(f"{path} is missing") from None
+        raise UnusableInputError(f"{path} cannot be read: {error.strerror}") from None
+    if most is not None and len(data) > most:
+        raise IntegrityError(f"{path} is larger than {most} bytes; restore it from git")
+    return data
+
+
+def not_a_file(path: Path) -> str:
+    """What is said where something else stands in a file's place."""
+    if path.is_symlink():
+        return f"{path} is a symbolic link; put in its place what it leads to"
+    return f"{path} is not a file; take it away, and restore the file from git or by `dvc pull`"
+
+
 def read_json(path: Path) -> Any:
     """A JSON file for working data.
 
@@ -47,7 +131,7 @@ def read_json(path: Path) -> Any:
         UnusableInputError: missing or malformed; the message names the file.
     """
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(read_regular(path, follow=True)[0])
     except FileNotFoundError:
         raise UnusableInputError(f"{path} is missing; `dvc repro` makes it") from None
     except (OSError, ValueError) as error:
@@ -58,13 +142,11 @@ def read_record(path: Path) -> Any:
     """A record whose bytes must be canonical, so that no bit of it can change unseen.
 
     Raises:
-        IntegrityError: the bytes are not the canonical bytes of what they say.
-        UnusableInputError: the file is missing.
+        IntegrityError: the bytes are not the canonical bytes of what they say, or no regular file
+            stands there.
+        UnusableInputError: the file is missing or cannot be read.
     """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise UnusableInputError(f"{path} is missing") from None
+    data = read_evidence(path)
     try:
         value = json.loads(data)
         same = canonical_json(value) == data
@@ -82,15 +164,16 @@ def folder_whole(target: Path) -> Iterator[Path]:
     Raises:
         OSError: the disk is full or the parent cannot be written; `target` is as it was.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-    try:
-        aside.chmod(0o755)
-        yield aside
-        _swap(aside, target)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+        try:
+            aside.chmod(0o755)
+            yield aside
+            _swap(aside, target)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
 
 
 def _swap(new: Path, target: Path) -> None:

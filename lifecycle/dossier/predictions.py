@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from lifecycle.domain.classifier import RESERVED, SUBGROUP, Task
 from lifecycle.domain.names import fault_of_name
 from lifecycle.domain.predictions import Predictions
-from lifecycle.dossier.files import write_whole
+from lifecycle.dossier.files import read_regular, write_whole
 from lifecycle.errors import UnusableInputError
 
 OURS = 1e-9  # rows of our own files sum to 1 within this
@@ -249,10 +249,8 @@ def _text_columns(predictions: Predictions) -> dict[str, list[str]]:
 
 
 def _bytes(path: Path) -> bytes:
-    if path.exists() and not path.is_file():
-        raise UnusableInputError(f"{path} cannot be read: it is not a file")
     try:
-        return path.read_bytes()
+        return read_regular(path, follow=True)[0]
     except FileNotFoundError:
         raise UnusableInputError(f"{path} is missing") from None
     except OSError as error:

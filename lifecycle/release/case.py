@@ -17,10 +17,12 @@ from lifecycle.consistency.records import plain, rebuild
 from lifecycle.consistency.tau import choose
 from lifecycle.domain.classifier import Origin, Policy, Task, TauPlan
 from lifecycle.domain.cohort import Pin
+from lifecycle.domain.digests import sha256
 from lifecycle.domain.predictions import Cutoffs, Predictions
 from lifecycle.domain.verdict import Verdict
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier.builds import Build
+from lifecycle.dossier.files import read_record
 from lifecycle.dossier.layout import Layout
 from lifecycle.dossier.pins import read_pins
 from lifecycle.errors import IntegrityError, UnusableInputError
@@ -33,6 +35,8 @@ from lifecycle.gate.evidence import (
     holdout_figures,
 )
 from lifecycle.gate.judge import judge
+from lifecycle.release.files import read_plain
+from lifecycle.release.standing import Needs
 from lifecycle.stats.intervals import attempt_level
 
 SCHEMA = "lifecycle/case/1"
@@ -123,6 +127,36 @@ def from_json(value: Any, where: str) -> Judged:
     except UnusableInputError as error:
         raise IntegrityError(f"{where} was changed: {error}") from None
     return judged
+
+
+def kept_case(layout: Layout, digest: str) -> Judged:
+    """A signed case, whole.
+
+    Raises:
+        IntegrityError: the file is missing or was changed.
+    """
+    path = layout.cases / f"{digest}.json"
+    if not path.exists():
+        raise IntegrityError(f"{path} is missing: restore it from git")
+    if sha256(read_plain(path)) != digest:
+        raise IntegrityError(f"{path} was changed: restore it from git")
+    return from_json(read_record(path), str(path))
+
+
+def needs_of(layout: Layout) -> Needs:
+    """The roles that each signed case's own policy asks for.
+
+    The policy of today has no say in what was decided under another: a looser one would release
+    what was refused, and a stricter one would end what is in use.
+    """
+    known: dict[str, Sequence[str]] = {}
+
+    def needs(digest: str) -> Sequence[str]:
+        if digest not in known:
+            known[digest] = kept_case(layout, digest).case.policy.signatures
+        return known[digest]
+
+    return needs
 
 
 def replay(layout: Layout, case: Case) -> Verdict:

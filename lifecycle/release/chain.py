@@ -134,8 +134,23 @@ def _require_place(chain: Chain, record: Record, kind: str) -> None:
     for field, (said, there) in facts.items():
         if said != there:
             raise FieldError(f"field {field}: {said}, and by its place it must be {there}")
-    if record.kind in AIMED and record.target not in {link.digest for link in chain.links}:
+    if record.kind in AIMED:
+        _require_aim(chain, record)
+
+
+def _require_aim(chain: Chain, record: Record) -> None:
+    """A withdrawal or an amendment says of its target what the target says, a sign-off."""
+    link = next((link for link in chain.links if link.digest == record.target), None)
+    if link is None:
         raise FieldError("field target: no record before it has this digest")
+    if link.record.kind != "sign-off":
+        raise FieldError(f"field target: {link.path.name} is no sign-off")
+    for field in ("version", "build", "built_by", "demonstration"):
+        said, there = getattr(record, field), getattr(link.record, field)
+        if said != there:
+            raise FieldError(f"field {field}: {said}, and {link.path.name} says {there}")
+    if dict(record.subjects) != dict(link.record.subjects):
+        raise FieldError(f"field subject: not what {link.path.name} names")
 
 
 def _require_signer(chain: Chain, record: Record, keyid: str) -> None:
@@ -159,12 +174,21 @@ def _require_signer(chain: Chain, record: Record, keyid: str) -> None:
 
 
 def _require_time(chain: Chain, record: Record) -> None:
-    """Never before the record before, nor before the roster that it binds."""
+    """Never before the record before or the roster that it binds, nor after the next roster.
+
+    Who was revoked could otherwise go on signing under the roster before.
+    """
     moment = time_of(record.signature.signed_at)
     if moment < time_of(chain.rosters[record.roster[0] - 1].issued_at):
         raise FieldError("field signature.signedAt: before the roster was issued")
     if chain.links and moment < time_of(chain.links[-1].record.signature.signed_at):
         raise FieldError("field signature.signedAt: before the record before")
+    following = chain.rosters[record.roster[0] :][:1]
+    if following and moment > time_of(following[0].issued_at):
+        raise FieldError(
+            f"field signature.signedAt: after roster {following[0].version:05d}.json was issued, "
+            "which it does not bind"
+        )
 
 
 def append(

@@ -7,12 +7,13 @@ import fcntl
 import os
 import re
 import secrets
-import stat
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lifecycle.dossier import files
+from lifecycle.dossier.files import read_evidence
 from lifecycle.errors import IntegrityError, SignOffRefusedError, UnusableInputError
 
 LOCK = ".lock"
@@ -86,17 +87,7 @@ def read_plain(path: Path, most: int = MOST_BYTES) -> bytes:
         IntegrityError: it is a link, a folder or a device, or larger than `most` bytes.
         UnusableInputError: it is missing or cannot be read.
     """
-    try:
-        data, _ = read_regular(path, most)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise IntegrityError(f"{path} is a symbolic link; put the file itself there") from None
-        if error.errno == errno.EISDIR:
-            raise IntegrityError(f"{path} is not a file; restore it from git") from None
-        raise UnusableInputError(f"{path} cannot be read: {error.strerror}") from None
-    if len(data) > most:
-        raise IntegrityError(f"{path} is larger than {most} bytes; restore it from git")
-    return data
+    return read_evidence(path, most)
 
 
 def read_regular(path: Path, most: int) -> tuple[bytes, os.stat_result]:
@@ -105,15 +96,7 @@ def read_regular(path: Path, most: int) -> tuple[bytes, os.stat_result]:
     Raises:
         OSError: ELOOP for a symbolic link, EISDIR for whatever else is not a regular file.
     """
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    try:
-        state = os.fstat(handle)
-        if not stat.S_ISREG(state.st_mode):
-            raise OSError(errno.EISDIR, "it is not a file")
-        with open(handle, "rb", closefd=False) as file:
-            return file.read(most + 1), state
-    finally:
-        os.close(handle)
+    return files.read_regular(path, most)
 
 
 @contextmanager
@@ -169,10 +152,11 @@ def numbered(
         also: names of folders that may stand there too.
 
     Raises:
-        IntegrityError: a stranger, a link, a gap, or a number that two files have.
+        IntegrityError: a stranger, a link, a gap, or a number that two files have; the folder or
+            the one above is a link, or no folder.
     """
-    if folder.is_symlink():
-        raise IntegrityError(f"{folder} is a symbolic link; put the folder itself there")
+    for place in (folder.parent, folder):
+        require_folder(place)
     if not folder.exists():
         return []
     found = []
@@ -184,6 +168,18 @@ def numbered(
             raise IntegrityError(f"{path} does not belong there: take it away, or restore from git")
     _require_contiguous(folder, found)
     return found
+
+
+def require_folder(path: Path) -> None:
+    """What stands there is a folder itself; nothing may stand there.
+
+    Raises:
+        IntegrityError: a link, which leads to what nobody signed, or a file.
+    """
+    if path.is_symlink():
+        raise IntegrityError(f"{path} is a symbolic link; put in its place what it leads to")
+    if path.exists() and not path.is_dir():
+        raise IntegrityError(f"{path} is not a folder; restore it from git")
 
 
 def _harmless(path: Path, also: Collection[str]) -> bool:

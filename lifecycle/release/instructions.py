@@ -43,10 +43,11 @@ is made from them for people and is **not signed**:
 
 ## The files that are not signed
 
-`SHA256SUMS` names every file of this folder but itself. One command finds what was changed, taken
-away or added; it prints nothing where all is well:
+`SHA256SUMS` names every file of this folder but itself. Two commands find what was changed, taken
+away or added, links and pipes too; they print nothing where all is well:
 
 ```sh
+find . ! -type f ! -type d
 find . -type f ! -path ./SHA256SUMS | LC_ALL=C sort | xargs -d '\\n' sha256sum | diff - SHA256SUMS
 ```
 

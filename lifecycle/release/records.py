@@ -24,6 +24,14 @@ AIMED = ("withdrawal", "amendment")  # kinds that speak of an earlier record
 RESULTS = ("PASSED", "WARNED", "FAILED")
 STATUSES = ("pass", "inconclusive", "fail")
 MEANINGS = ("authorship", "review", "approval", "responsibility", "override")
+# What each kind can mean; the role that a meaning needs is the chain's to check.
+MEANINGS_OF = {
+    "sign-off": ("authorship", "review", "approval", "responsibility", "override"),
+    "refusal": ("review", "approval"),
+    "withdrawal": ("approval",),
+    "amendment": ("responsibility",),
+    "drill": ("responsibility",),
+}
 COMPONENTS = ("key file", "passphrase")  # 21 CFR 11.200(a)(1)
 _TESTS = ("passedTests", "warnedTests", "failedTests")
 _SIGNATURE = ("keyid", "printedName", "userId", "meaning", "signedAt", "components")
@@ -309,6 +317,8 @@ def _policy(item: Fields) -> str:
 def _require_kind(record: Record, ours: Fields) -> None:
     """What each kind must say and must not."""
     kind, override = record.kind, record.signature.meaning == "override"
+    if record.signature.meaning not in MEANINGS_OF[kind]:
+        raise ours.fault("signature.meaning", f"a {kind} cannot mean {record.signature.meaning}")
     if (kind != "sign-off" or override) and record.reason is None:
         raise ours.fault("reason", f"missing, and {'an override' if override else kind} needs one")
     if (kind in AIMED) != (record.target is not None):
@@ -321,8 +331,6 @@ def _require_kind(record: Record, ours: Fields) -> None:
         raise ours.fault("build", f"missing, and {kind} needs one")
     if kind == "sign-off":
         _require_sign_off(record, ours)
-    elif override:
-        raise ours.fault("signature.meaning", "only a sign-off overrides")
 
 
 def _require_sign_off(record: Record, ours: Fields) -> None:

@@ -6,13 +6,15 @@ needed role has signed, each by another person, on the same case and verdict.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from lifecycle.release.chain import Chain, Link
 from lifecycle.release.records import Record
 
 NEEDS = ("reviewer", "approver")
+# Digest of a case -> the roles that its own policy needs: a later policy changes no past decision.
+Needs = Callable[[str], Sequence[str]]
 # The meaning that fills a needed role.
 MEANING_FOR = {"author": "authorship", "reviewer": "review", "approver": "approval"}
 
@@ -105,7 +107,12 @@ class Standing:
         return frozenset(link.record.signature.user_id for links in groups for link in links)
 
 
-def standing(chain: Chain, version: str, needs: Sequence[str] = NEEDS) -> Standing:
+def usual(case: str) -> Sequence[str]:
+    """The roles that a policy needs if it names none."""
+    return NEEDS
+
+
+def standing(chain: Chain, version: str, needs: Needs = usual) -> Standing:
     """Where one version stands.
 
     A refusal ends the open signatures on its build that came before it; a withdrawal of any
@@ -114,12 +121,12 @@ def standing(chain: Chain, version: str, needs: Sequence[str] = NEEDS) -> Standi
     Args:
         chain: verified.
         version: of the classifier.
-        needs: roles of MEANING_FOR, each to be filled by another person.
+        needs: of a case, roles of MEANING_FOR, each to be filled by another person.
     """
     now = Standing(version)
     for link in chain.links:
         if link.record.version == version:
-            now = _after(now, link, tuple(needs))
+            now = _after(now, link, needs)
     return now
 
 
@@ -129,26 +136,26 @@ def versions(chain: Chain) -> tuple[str, ...]:
 
 
 def released_builds(
-    chain: Chain, version: str, needs: Sequence[str] = NEEDS, *, withdrawn: bool = False
+    chain: Chain, version: str, needs: Needs = usual, *, withdrawn: bool = False
 ) -> frozenset[int]:
     """Numbers of a version's released builds.
 
     Args:
         chain: verified.
         version: of the classifier.
-        needs: roles that make a release.
+        needs: of a case, the roles that make it a release.
         withdrawn: also those whose release was withdrawn (patients had their results).
     """
     releases = standing(chain, version, needs).releases
     return frozenset(r.subject.build for r in releases if withdrawn or r.withdrawn is None)
 
 
-def tau_is_frozen(chain: Chain, version: str, needs: Sequence[str] = NEEDS) -> bool:
+def tau_is_frozen(chain: Chain, version: str, needs: Needs = usual) -> bool:
     """Whether the version has ever had a release: its tau stays, even after a withdrawal."""
     return standing(chain, version, needs).tau_frozen
 
 
-def latest_release(chain: Chain, needs: Sequence[str] = NEEDS) -> tuple[str, Release] | None:
+def latest_release(chain: Chain, needs: Needs = usual) -> tuple[str, Release] | None:
     """The newest release of any version that was not withdrawn, with its version."""
     found = [
         (release.number, version, release)
@@ -159,7 +166,7 @@ def latest_release(chain: Chain, needs: Sequence[str] = NEEDS) -> tuple[str, Rel
     return max(found, key=lambda entry: entry[0])[1:] if found else None
 
 
-def _after(now: Standing, link: Link, needs: tuple[str, ...]) -> Standing:
+def _after(now: Standing, link: Link, needs: Needs) -> Standing:
     kind = link.record.kind
     if kind == "sign-off":
         return _signed(now, link, needs)
@@ -179,7 +186,7 @@ def _subject(record: Record) -> Subject:
     return Subject(record.build, record.case, record.verdict, record.demonstration)
 
 
-def _signed(now: Standing, link: Link, needs: tuple[str, ...]) -> Standing:
+def _signed(now: Standing, link: Link, needs: Needs) -> Standing:
     subject = _subject(link.record)
     for at, release in enumerate(now.releases):
         if release.subject == subject and release.withdrawn is None:
@@ -188,14 +195,14 @@ def _signed(now: Standing, link: Link, needs: tuple[str, ...]) -> Standing:
     before = next((p.links for p in now.partial if p.subject == subject), ())
     links = (*before, link)
     others = tuple(p for p in now.partial if p.subject != subject)
-    missing = _missing(subject, links, needs)
+    missing = _missing(subject, links, needs(subject.case))
     if missing:
         return replace(now, partial=(*others, Partial(subject, links, missing)))
     made = Release(subject, links, link.record.signature.signed_at, link.record.number)
     return replace(now, partial=others, releases=(*now.releases, made))
 
 
-def _withdrawn(now: Standing, link: Link, needs: tuple[str, ...]) -> Standing:
+def _withdrawn(now: Standing, link: Link, needs: Needs) -> Standing:
     target = link.record.target
     releases = tuple(
         replace(r, withdrawn=link)
@@ -205,12 +212,14 @@ def _withdrawn(now: Standing, link: Link, needs: tuple[str, ...]) -> Standing:
     )
     rest = ((p, tuple(k for k in p.links if k.digest != target)) for p in now.partial)
     partial = tuple(
-        Partial(p.subject, links, _missing(p.subject, links, needs)) for p, links in rest if links
+        Partial(p.subject, links, _missing(p.subject, links, needs(p.subject.case)))
+        for p, links in rest
+        if links
     )
     return replace(now, releases=releases, partial=partial, withdrawals=(*now.withdrawals, link))
 
 
-def _missing(subject: Subject, links: Sequence[Link], needs: tuple[str, ...]) -> tuple[str, ...]:
+def _missing(subject: Subject, links: Sequence[Link], needs: Sequence[str]) -> tuple[str, ...]:
     """Needs that nobody fills: each person fills one, authors neither review nor approve."""
     clean = subject.verdict == "pass"
     filled = _assigned([_able(need, links, clean) for need in needs], frozenset())

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 from lifecycle.domain.digests import sha256
 from lifecycle.dossier import builds as kept
+from lifecycle.dossier import rehearsals
 from lifecycle.dossier.builds import Build
+from lifecycle.dossier.files import not_a_file, read_evidence
 from lifecycle.dossier.layout import Layout
 from lifecycle.dossier.pins import pin_digest, read_pins
 from lifecycle.errors import IntegrityError
 from lifecycle.release.case import Case
+from lifecycle.release.files import require_folder
+
+_POINTER, _WEIGHTS = ".dvc", ".safetensors"
 
 
 def weights_file(layout: Layout, build: Build) -> Path:
@@ -25,7 +31,9 @@ def require_weights(layout: Layout, build: Build) -> None:
         IntegrityError: it was changed.
     """
     path = weights_file(layout, build)
-    if path.exists() and sha256(path.read_bytes()) != build.content["weights"]["file"]:
+    if not path.exists():
+        return
+    if sha256(read_evidence(path, follow=True)) != build.content["weights"]["file"]:
         raise IntegrityError(
             f"{path} was changed: it is not the file that {build.name} names; remove it and run "
             "`dvc checkout` or `dvc pull`"
@@ -36,18 +44,19 @@ def subjects_of(layout: Layout, case: Case) -> dict[str, str]:
     """Every file that the decision rests on, with its SHA-256; a pin under its own digest.
 
     Raises:
-        IntegrityError: a file does not match its record.
+        IntegrityError: a file does not match its record, or is none.
     """
+    require_plain(layout)
     root = layout.root
     found: dict[str, str] = {}
     for number in sorted({case.build, case.first, *case.references}):
         build = kept.read_build(layout, number)
         paths = [build.folder / name for name in (kept.RECORD, *build.files)]
-        found |= {path.relative_to(root).as_posix(): sha256(path.read_bytes()) for path in paths}
+        found |= {path.relative_to(root).as_posix(): sha256(read_evidence(path)) for path in paths}
     build = kept.read_build(layout, case.build)
     weights = weights_file(layout, build).relative_to(root).as_posix()
     found[weights] = str(build.content["weights"]["file"])
-    return found | pin_subjects(layout, case.version, case.pin)
+    return found | _pins(layout, case.version, case.pin)
 
 
 def pin_subjects(layout: Layout, version: str, last: str | None = None) -> dict[str, str]:
@@ -57,7 +66,15 @@ def pin_subjects(layout: Layout, version: str, last: str | None = None) -> dict[
         layout: the classifier's folders.
         version: whose pins.
         last: total of the last pin that is meant; later ones are left out.
+
+    Raises:
+        IntegrityError: something else stands in the place of a file of evidence (`require_plain`).
     """
+    require_plain(layout)
+    return _pins(layout, version, last)
+
+
+def _pins(layout: Layout, version: str, last: str | None) -> dict[str, str]:
     place = layout.pins.relative_to(layout.root).as_posix()
     found: dict[str, str] = {}
     for pin in read_pins(layout.pins):
@@ -66,3 +83,60 @@ def pin_subjects(layout: Layout, version: str, last: str | None = None) -> dict[
             if pin.total == last:
                 break
     return found
+
+
+def require_plain(layout: Layout) -> None:
+    """Evidence is regular files in folders, at its very place, before any of it is read.
+
+    No link that leads to what git does not keep, no pipe that would be waited for, no folder in the
+    place of a file. Weights may be links to regular files: DVC keeps them so where its cache is
+    told to. Names that begin with a dot are nobody's evidence; the chain itself has its own reader.
+
+    Raises:
+        IntegrityError: names the first path that is something else.
+    """
+    require_folder(layout.dossier.parent)
+    require_folder(layout.dossier)
+    for path in _visible(layout.dossier):
+        _require_file_or_folder(path)
+    for path in (layout.pins, layout.threshold, layout.current):
+        _require_file(path)
+    for folder in (layout.verdicts, layout.attempts, rehearsals.folder(layout)):
+        _require_files(folder)
+    require_folder(layout.builds)
+    for folder in _visible(layout.builds):
+        _require_files(folder)
+    _require_weights_files(layout.weights)
+
+
+def _visible(folder: Path) -> list[Path]:
+    found = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path for path in found if not path.name.startswith("."))
+
+
+def _require_files(folder: Path) -> None:
+    require_folder(folder)
+    for path in _visible(folder):
+        _require_file(path)
+
+
+def _require_file(path: Path, *, follow: bool = False) -> None:
+    try:
+        mode = (path.stat() if follow else path.lstat()).st_mode
+    except FileNotFoundError:  # what must be there, others ask for
+        return
+    except OSError:  # a link to itself
+        mode = 0
+    if not stat.S_ISREG(mode):
+        raise IntegrityError(not_a_file(path))
+
+
+def _require_file_or_folder(path: Path) -> None:
+    if not stat.S_ISDIR(path.lstat().st_mode):
+        _require_file(path)
+
+
+def _require_weights_files(folder: Path) -> None:
+    for path in _visible(folder):
+        if path.suffix in (_WEIGHTS, _POINTER):
+            _require_file(path, follow=path.suffix == _WEIGHTS)

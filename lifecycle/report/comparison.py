@@ -2,96 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 
-import numpy as np
-
-from lifecycle.consistency.agree import Agreement, Discordant, Pair
-from lifecycle.consistency.calls import call
+from lifecycle.consistency.agree import Agreement, Pair
 from lifecycle.consistency.figures import Figures, Lost
-from lifecycle.report.source import ReportInput
-from lifecycle.report.tables import Cell, Table, table
+from lifecycle.report.tables import Table, table
 from lifecycle.report.text import MINUS, NOTHING, many, number, percent
 from lifecycle.report.words import unit_words
 
-LISTED = 200  # cases listed in the report; the comparison's table of cases holds all
-COLUMNS = 4  # more builds than this go below each other instead of beside each other
-
-_STATES = {1: " (yes)", 0: " (inconclusive)", -1: " (no)"}
+DIRECTIONS = 100  # contradictions listed by their direction
 _COUNTS = ("|S| cases", "|R| all report", "|D| discordant", "conversions")
 _SHARES = (
     f"consistency 1 {MINUS} |D|/|R|",
     f"1 {MINUS} |D|/|S|",
     "(|D| + conversions) / any report",
 )
-
-
-def case_table(data: ReportInput, agreement: Agreement, kind: str) -> tuple[Table, int]:
-    """Discordant or converted cases with what every build said.
-
-    Args:
-        data: the report's values.
-        agreement: where the cases stand.
-        kind: `discordant` or `conversions`.
-
-    Returns:
-        The table of the first `LISTED` cases, and how many more there are.
-    """
-    found = agreement.discordant if kind == "discordant" else agreement.conversions
-    truth = dict(zip(data.frozen.ids, data.frozen.labels or (), strict=False))
-    beside = len(agreement.names) <= COLUMNS
-    builds = agreement.names if beside else ("what each build said",)
-    head = ["case", "patient", *(["reference class"] if truth else []), *builds]
-    head += ["reported by"] if kind == "discordant" else []
-    rows = []
-    for one in found[:LISTED]:
-        row = [Cell(one.case, kind="code"), Cell(one.patient, kind="code")]
-        row += [Cell(truth.get(one.case) or NOTHING)] if truth else []
-        row += _said(data, one, agreement.names, beside)
-        row += [Cell("all" if one.everywhere else "some")] if kind == "discordant" else []
-        rows.append(row)
-    caption = {
-        "discordant": "Discordant cases: what each build reports, with its scores",
-        "conversions": "Conversions: reported by some builds, inconclusive in others",
-    }[kind]
-    left = range(len(head))
-    return table(caption, head, rows, left, wide=len(head) > 6), max(0, len(found) - LISTED)
-
-
-def _said(data: ReportInput, one: Discordant, names: Sequence[str], beside: bool) -> list[Cell]:
-    cells = [Cell(one.calls[name], _scores(data, one.scores.get(name, {}))) for name in names]
-    if beside:
-        return cells
-    lines = (
-        f"{name}: {cell.text} ({cell.small})" if cell.small else f"{name}: {cell.text}"
-        for name, cell in zip(names, cells, strict=True)
-    )
-    return [Cell("", lines=tuple(lines))]
-
-
-def _scores(data: ReportInput, scores: Mapping[str, float]) -> str:
-    sides = {*data.cutoffs.yes, *(data.cutoffs.no or ())}
-    return " \N{MIDDLE DOT} ".join(
-        f"{name} {number(value, sides)}{_state(data, name, value)}"
-        for name, value in scores.items()
-    )
-
-
-def _state(data: ReportInput, name: str, score: float) -> str:
-    """What the score amounts to, where a call does not say it: the classes of a multi-label case.
-
-    One score of one class is called by the module that calls them all.
-    """
-    if data.frozen.task == "single":
-        return ""
-    at = data.frozen.classes.index(name)
-    row = np.zeros((1, len(data.frozen.classes)))
-    row[0, at] = score
-    alone = replace(
-        data.frozen, ids=("",), patients=("",), groups=("",), labels=None, scores=row, subgroups={}
-    )
-    return _STATES[int(call(alone, data.cutoffs).state[0, at])]
 
 
 def agreement_tables(agreement: Agreement) -> list[Table]:
@@ -207,12 +132,16 @@ def _directions(agreement: Agreement) -> Table:
 
 
 def _direction_table(caption: str, pairs: Iterable[Pair]) -> Table:
+    found = [(pair, direction, n) for pair in pairs for direction, n in pair.directions.items()]
+    if len(found) > DIRECTIONS:
+        found.sort(key=lambda one: -one[2])
     rows = [
         [f"{pair.reference} to {pair.candidate}", direction.replace(" -> ", " → "), f"{n:,}"]
-        for pair in pairs
-        for direction, n in pair.directions.items()
+        for pair, direction, n in found[:DIRECTIONS]
     ]
     note = "" if rows else "No contradiction between the candidate and a build before it."
+    rest = len(found) - DIRECTIONS
+    note = f"The most frequent; {rest:,} more are not listed." if rest > 0 else note
     return table(caption, ("builds", "from → to", "cases"), rows, (0, 1), note)
 
 

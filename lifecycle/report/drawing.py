@@ -11,6 +11,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -46,6 +47,20 @@ _STYLE: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """How the panels of a figure stand.
+
+    Attributes:
+        columns: in a row at most.
+        width, height: of each, in inches.
+    """
+
+    columns: int
+    width: float
+    height: float
+
+
 @contextmanager
 def _settings() -> Iterator[None]:
     """Matplotlib's own defaults and ours, whatever the user's settings file says."""
@@ -59,7 +74,12 @@ def _settings() -> Iterator[None]:
 
 
 def draw(
-    name: str, title: str, desc: str, paint: Callable[[list[Axes]], None], panels: int = 1
+    name: str,
+    title: str,
+    desc: str,
+    paint: Callable[[list[Axes]], None],
+    panels: int = 1,
+    grid: Grid | None = None,
 ) -> str:
     """SVG text of a figure.
 
@@ -68,11 +88,12 @@ def draw(
         title: short name, read out by a screen reader.
         desc: what the figure shows, in words.
         paint: draws into the axes; it must pass data's text through `short` or `visible`.
-        panels: axes beside each other, two in a row at most.
+        panels: axes beside each other.
+        grid: how they stand; where None, two in a row at most.
     """
     with _settings():
         buffer = io.BytesIO()
-        _painted(paint, panels).savefig(buffer, format="svg", metadata=_NO_METADATA)
+        _painted(paint, panels, grid).savefig(buffer, format="svg", metadata=_NO_METADATA)
     return _finish(buffer.getvalue(), name, title, desc)
 
 
@@ -84,10 +105,12 @@ def draw_png(paint: Callable[[list[Axes]], None], panels: int = 1) -> bytes:
     return buffer.getvalue()
 
 
-def _painted(paint: Callable[[list[Axes]], None], panels: int) -> Figure:
-    rows, columns = (panels + 1) // 2, min(panels, 2)
-    figure = Figure(figsize=(3.75 * columns + (1.5 if columns == 1 else 0), 3.3 * rows),
-                    layout="constrained")  # fmt: skip
+def _painted(paint: Callable[[list[Axes]], None], panels: int, grid: Grid | None = None) -> Figure:
+    taken = grid or Grid(2, 3.75 + (1.5 if panels == 1 else 0), 3.3)
+    columns = min(panels, taken.columns)
+    rows = -(-panels // columns)
+    size = (taken.width * columns, taken.height * rows)
+    figure = Figure(figsize=size, layout="constrained")
     paint([figure.add_subplot(rows, columns, i + 1) for i in range(panels)])
     return figure
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lifecycle.domain.predictions import Calls, Predictions
 from lifecycle.domain.verdict import Finding
+from lifecycle.report.faced import Faced, reported
 from lifecycle.report.source import ReportInput
 from lifecycle.report.tables import Cell, Table, record_table, table
 from lifecycle.report.text import NOTHING, flat, number, percent, plainly
@@ -120,14 +120,14 @@ def _choice(choice: Mapping[str, Any]) -> list[Cell | str]:
     ]
 
 
-def frozen_tables(data: ReportInput, calls: Calls) -> list[Table]:
+def frozen_tables(data: ReportInput, faced: Faced) -> list[Table]:
     """The pinned set, its classes, and how the candidate does on those that are labelled."""
-    found = [_pin(data), _class_counts(data, calls)]
-    if not _labelled(data.frozen).any():
+    found = [_pin(data), _class_counts(faced)]
+    if not faced.known.any():
         return found
-    if data.frozen.task == "multi":
-        return [*found, _multi_accuracy(data.frozen, calls)]
-    return [*found, _accuracy(data.frozen, calls), _confusion(data.frozen, calls)]
+    if faced.multi:
+        return [*found, _multi_accuracy(faced)]
+    return [*found, _accuracy(faced), _confusion(faced)]
 
 
 def _pin(data: ReportInput) -> Table:
@@ -143,41 +143,28 @@ def _pin(data: ReportInput) -> Table:
     return record_table("The frozen clinical test set", facts)
 
 
-def _labelled(frozen: Predictions) -> NDArray[np.bool_]:
-    labels = frozen.labels or ("",) * len(frozen.ids)
-    return np.array([label != "" for label in labels], dtype=np.bool_)
-
-
-def _truth(frozen: Predictions) -> NDArray[np.bool_]:
-    """(n, C) which classes each case has by its label; a label that is no class counts nowhere."""
-    labels = frozen.labels or ("",) * len(frozen.ids)
-    rows = [set(label.split("|")) if frozen.task == "multi" else {label} for label in labels]
-    return np.array([[name in row for name in frozen.classes] for row in rows], dtype=np.bool_)
-
-
-def _class_counts(data: ReportInput, calls: Calls) -> Table:
-    frozen, truth = data.frozen, _truth(data.frozen)
-    patients = np.asarray(frozen.patients, dtype=np.str_)
-    rows = [
-        [name, f"{int(truth[:, j].sum()):,}", f"{len(set(patients[truth[:, j]].tolist())):,}",
-         f"{int((calls.state[:, j] == 1).sum()):,}"]
-        for j, name in enumerate(frozen.classes)
-    ]  # fmt: skip
-    unknown = int((~_labelled(frozen)).sum())
+def _class_counts(faced: Faced) -> Table:
+    frozen, truth = faced.frozen, faced.truth
+    rows = []
+    for j, name in enumerate(frozen.classes):
+        patients = {frozen.patients[i] for i in np.flatnonzero(truth[:, j]).tolist()}
+        called = int((faced.now.state[:, j] == 1).sum())
+        rows.append([name, f"{int(truth[:, j].sum()):,}", f"{len(patients):,}", f"{called:,}"])
+    unknown = int((~faced.known).sum())
     note = f"{unknown:,} of {len(frozen.ids):,} cases have no reference class." if unknown else ""
     head = ("class", "cases by reference", "patients", "cases called by the candidate")
     return table("Classes of the frozen set", head, rows, note=note)
 
 
-def _accuracy(frozen: Predictions, calls: Calls) -> Table:
-    known = _labelled(frozen)
-    right = _truth(frozen)[np.arange(len(frozen.ids)), calls.argmax] & known
-    reported = (calls.state != 0).any(axis=1)
+def _accuracy(faced: Faced) -> Table:
+    known = faced.known
+    right = faced.truth[np.arange(len(known)), faced.now.argmax] & known
+    told = reported(faced.now)
     rows = [
         _share("accuracy at full recall (every case called)", right, known),
-        _share("reportable fraction, labelled cases", reported & known, known),
-        _share("accuracy among reported cases", right & reported, known & reported),
-        _share("reported and wrong", known & reported & ~right, known),
+        _share("reportable fraction, labelled cases", told & known, known),
+        _share("accuracy among reported cases", right & told, known & told),
+        _share("reported and wrong", known & told & ~right, known),
     ]
     head = ("figure", "cases", "of", "share", "95% Wilson interval")
     note = "Intervals take cases as independent; they are shown and decide nothing."
@@ -192,10 +179,10 @@ def _share(name: str, part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> list
     return [name, f"{x:,}", f"{n:,}", percent(x / n), f"{percent(low)} to {percent(high)}"]
 
 
-def _confusion(frozen: Predictions, calls: Calls) -> Table:
+def _confusion(faced: Faced) -> Table:
     """Reference class against what is reported, with a column for inconclusive."""
-    known, truth, C = _labelled(frozen), _truth(frozen), len(frozen.classes)
-    says = np.where((calls.state != 0).any(axis=1), calls.argmax, C)
+    frozen, known, truth, C = faced.frozen, faced.known, faced.truth, len(faced.frozen.classes)
+    says = np.where(reported(faced.now), faced.now.argmax, C)
     counts = np.zeros((C, C + 1), dtype=np.int64)
     for j in range(C):
         counts[j] = np.bincount(says[known & truth[:, j]], minlength=C + 1)
@@ -226,11 +213,11 @@ def _confusion_list(counts: NDArray[np.int64], columns: Sequence[str]) -> Table:
     return table(caption, ("reference class", "reported as", "cases"), rows, (0, 1), note)
 
 
-def _multi_accuracy(frozen: Predictions, calls: Calls) -> Table:
-    known, truth = _labelled(frozen), _truth(frozen)
+def _multi_accuracy(faced: Faced) -> Table:
+    known, truth = faced.known, faced.truth
     rows = []
-    for j, name in enumerate(frozen.classes):
-        state = calls.state[:, j]
+    for j, name in enumerate(faced.frozen.classes):
+        state = faced.now.state[:, j]
         cells = [(known & (truth[:, j] == has) & (state == says)) for has in (True, False)
                  for says in (1, 0, -1)]  # fmt: skip
         rows.append([name, *(f"{int(cell.sum()):,}" for cell in cells)])

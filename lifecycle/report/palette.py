@@ -21,7 +21,12 @@ BLUE = "#0b5fa5"
 ORANGE = "#b34700"
 GREY = "#6a747e"
 
+# Grounds of the cells of matrices, light to dark: INK stands on each with 4.5 to 1 or more.
+COOL = ("#ffffff", "#e3eef8", "#c3daef", "#9cc3e5")
+WARM = ("#ffffff", "#fdeadb", "#f9d0b0", "#f2b184")
+
 TEXT_PAIRS = (
+    *((INK, ground) for ground in (*COOL, *WARM)),
     (INK, PAPER), (INK, SHADE), (SOFT, PAPER), (SOFT, SHADE), (LINK, PAPER),
     (GREEN, PAPER), (GREEN, SHADE), (RED, PAPER), (RED, SHADE),
     (AMBER, PAPER), (AMBER, SHADE),

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from lifecycle.report.text import flat
 
-Kind = Literal["", "pass", "fail", "inconclusive", "code", "strong"]
+Kind = Literal["", "pass", "fail", "inconclusive", "code", "strong", "call", "diff"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from lifecycle.consistency.agree import Agreement
 from lifecycle.consistency.calls import REFUSED_NO, REFUSED_YES
 from lifecycle.domain.predictions import Calls, Cutoffs
 from lifecycle.domain.verdict import Finding, Status
+from lifecycle.report.faced import Faced, reported
 from lifecycle.report.source import ReportInput
 from lifecycle.report.text import MINUS, listed, many, number, percent, plainly
 
@@ -68,6 +69,60 @@ DECISION = (
     "release` writes; this page and the MLflow view are copies that anyone with access can change."
 )
 
+UNSIGNED = (
+    "Nobody had signed when this page was written. The pipeline writes its report before anyone "
+    "can sign; signatures come later, are kept in the signed chain, and are shown by"
+)
+SIGNED = (
+    "These are copies of records of the signed chain, which alone counts; it is shown and checked "
+    "by"
+)
+MASKED = (
+    "IDENTIFIERS MASKED: cases and patients have numbers here instead of their identifiers; the "
+    "project keeps the originals."
+)
+SIMULATED = (
+    "SIMULATED DATA: no patient stands behind any figure on this page. It cannot support a "
+    "clinical release."
+)
+
+_CRITERIA = {
+    "evidence": "All evidence is there",
+    "data.validation": "The data meet their expectations",
+    "pin": "The frozen set is the pinned one",
+    "policy.age": "The policy is older than the build",
+    "recipe.blind": "Recipe unchanged since discordant cases were seen",
+    "tau": "Precision that tau shows, at least",
+    "holdout.precision": "Precision on the holdout at tau",
+    "holdout.recall": "Recall on the holdout at tau",
+    "classes.minimum": "Frozen cases of the rarest class",
+    "auc.macro": "Macro AUC on the frozen set",
+    "consistency": "Discordant patients",
+    "consistency.identity": "One and the same function as the build before",
+    "consistency.series": "Discordant patients, all builds together",
+    "consistency.pair": "Discordant patients, against",
+    "consistency.ever": "Discordant patients, any two builds",
+    "discordant.count": "Discordant cases",
+    "lost": "Patients who lose their report, against",
+    "gained": "Reports gained, against",
+    "reportable.floor": "Share that all builds report",
+    "actions.count": "Cases whose clinical action changes",
+    "arithmetic": "Same recipe, data and machine give the same weights",
+    "rehearsals": "Rehearsed numerics profiles that agree",
+    "rehearsals.bits": "Rehearsed profiles with other weights",
+}
+
+
+def criterion_words(name: str) -> str:
+    """A criterion's name in words; one that is not known here by its own name."""
+    base, _, of = name.partition(":")
+    words = _CRITERIA.get(base)
+    if words is None:
+        return name
+    first, _, rest = of.partition(":")
+    return f"{words} {first}{f', class {rest}' if rest else ''}" if of else words
+
+
 GLOSSARY = (
     ("build, version", "A build (b1, b2, …) is one training of a version. A version is a change "
      "that users are told of: classes, recipe or intended use."),
@@ -94,6 +149,10 @@ GLOSSARY = (
      "Clopper-Pearson on patients). A criterion passes by its bound, not by its figure."),
     ("attempt", "A network judged on the frozen set on the way to one release. Trying until it "
      "passes is a test repeated, so attempt k is tested at alpha / 2^k."),
+    ("margin", "A score minus its nearest critical value: how far a result is from being another. "
+     "A discordant case counts as firm as the weaker of its two contradicting results."),
+    ("Brier score, ECE", "How well a score is the chance of being right: the mean squared error, "
+     "and the mean difference of score and share that was right. 0 is best."),
     ("lost, gained report", "Lost: the earlier build reported the case, the candidate does not. "
      "Gained: the reverse."),
     ("verdict", "Pass, fail or inconclusive: the worst of all criteria. Inconclusive means that "
@@ -112,18 +171,19 @@ def banner_line(data: ReportInput) -> str:
     return f"{data.name} {data.classifier.version} {data.build}"
 
 
-def summary(data: ReportInput, calls: Calls) -> list[str]:
+def summary(data: ReportInput, faced: Faced) -> list[str]:
     """Plain sentences: what was judged, what was found, what is missing.
 
     Args:
         data: the report's values.
-        calls: the candidate's calls on the frozen set.
+        faced: its builds.
     """
+    calls = faced.now
     said = [f"Build {data.build} of {data.name} (version {data.classifier.version}) "
             f"{_VERDICT[data.verdict.status]}."]  # fmt: skip
     said += _criteria(data.verdict.findings)
     said.append(_reported(data, calls))
-    said += _wrong(data, calls)
+    said += _wrong(faced)
     if data.agreement is not None:
         said += _agreed(data.agreement)
     if data.cutoffs.status == "refused":
@@ -172,31 +232,24 @@ def _reported_cells(calls: Calls, where: str) -> str:
     )
 
 
-def _wrong_cells(labels: tuple[str, ...], calls: Calls) -> list[str]:
-    known = [i for i, label in enumerate(labels) if label]
-    truth = np.array([[c in labels[i].split("|") for c in calls.classes] for i in known], bool)
-    if not known:
-        return []
-    state = calls.state[known]
-    yes, no = int((state == 1).sum()), int((state == -1).sum())
-    return [
-        f"Of cases with reference classes, {int(((state == 1) & ~truth).sum()):,} of {yes:,} "
-        f"present calls and {int(((state == -1) & truth).sum()):,} of {no:,} exclusions are wrong."
-    ]
-
-
-def _wrong(data: ReportInput, calls: Calls) -> list[str]:
+def _wrong(faced: Faced) -> list[str]:
     """Reported calls that the reference class contradicts; nothing where no case has one."""
-    labels = data.frozen.labels
-    if labels is None:
+    known, calls, truth = faced.known, faced.now, faced.truth
+    if not known.any():
         return []
-    if data.frozen.task == "multi":
-        return _wrong_cells(labels, calls)
-    called = (calls.state == 1).argmax(axis=1).tolist()
-    reported = (calls.state == 1).any(axis=1).tolist()
-    known = [i for i, label in enumerate(labels) if label and reported[i]]
-    wrong = sum(calls.classes[called[i]] != labels[i] for i in known)
-    return [f"Of {many(len(known), 'reported case')} with a reference class {wrong:,} are wrong."]
+    if faced.multi:
+        yes, no = ((calls.state == side) & known[:, None] for side in (1, -1))
+        return [
+            f"Of cases with reference classes, {int((yes & ~truth).sum()):,} of "
+            f"{int(yes.sum()):,} present calls and {int((no & truth).sum()):,} of "
+            f"{int(no.sum()):,} exclusions are wrong."
+        ]
+    told = reported(calls) & known
+    right = truth[np.arange(len(known)), calls.argmax]
+    return [
+        f"Of {many(int(told.sum()), 'reported case')} with a reference class "
+        f"{int((told & ~right).sum()):,} are wrong."
+    ]
 
 
 def _agreed(agreement: Agreement) -> list[str]:

@@ -54,12 +54,14 @@ class Mirror:
     Attributes:
         name: of the classifier, and of the registered model.
         tags: of the registered model.
+        note: its description, Markdown.
         versions: releases, in order.
         released: record of the release that the alias points to; None where none is in force.
     """
 
     name: str
     tags: Mapping[str, str]
+    note: str
     versions: tuple[Version, ...]
     released: str | None
 
@@ -113,7 +115,7 @@ def _of_model(mlflow: Any, wanted: Mirror) -> Iterator[Difference]:
         if wanted.versions:
             yield Difference(
                 f"the registered model {wanted.name} is missing",
-                lambda: client.create_registered_model(wanted.name, dict(wanted.tags)),
+                lambda: client.create_registered_model(wanted.name, dict(wanted.tags), wanted.note),
             )
         return
     for key, value in wanted.tags.items():
@@ -122,6 +124,11 @@ def _of_model(mlflow: Any, wanted: Mirror) -> Iterator[Difference]:
                 f"registered model: tag {key} is {model.tags.get(key)!r}, not {value!r}",
                 _later(client.set_registered_model_tag, wanted.name, key, value),
             )
+    if (model.description or "") != wanted.note:
+        yield Difference(
+            "registered model: the description was changed",
+            _later(client.update_registered_model, wanted.name, wanted.note),
+        )
 
 
 def _later(work: Callable[..., object], *arguments: object) -> Callable[[], object]:

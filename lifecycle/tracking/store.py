@@ -9,10 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from lifecycle.errors import UnusableInputError
+from lifecycle.tracking.notes import markdown
 
 VIEW = "builds"
+VIEW_TAGS = ("verdict", "build", "version", "signed", "tau", "data.origin", "digest.weights")
+VIEW_METRICS = ("frozen_discordant", "frozen_conversions")
+_VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
 VARIABLE = "MLFLOW_TRACKING_URI"
 # A dead server otherwise holds a command for 247 s, a silent one beyond 900 s (measured).
 _PATIENCE = {
@@ -94,13 +99,10 @@ def saved_view() -> str:
 
     Without it MLflow's table shows no column of ours.
     """
-    columns = ["verdict", "build", "version", "tau", "data.origin", "digest.weights"]
     state = {
         "selectedColumns": [
-            *(f"tags.`{name}`" for name in columns),
-            "metrics.`frozen_accuracy`",
-            "metrics.`discordant`",
-            "metrics.`conversions`",
+            *(f"tags.`{name}`" for name in VIEW_TAGS),
+            *(f"metrics.`{name}`" for name in VIEW_METRICS),
         ],
         "orderByKey": "metrics.`build_number`",
         "orderByAsc": False,
@@ -109,32 +111,83 @@ def saved_view() -> str:
     return json.dumps({"name": "Builds", **at, "state": json.dumps(state)})
 
 
+def banner(classifier: str, origin: str) -> str:
+    """The experiment's description, which stands above the table of its runs."""
+    marked = "**SIMULATED DATA.** " if origin == "simulated" else ""
+    return (
+        # MLflow shows about one line of it until somebody unfolds it
+        f"{marked}**The column *verdict* decides; a green tick says only that training ended.** "
+        f"Builds of {markdown(classifier)}. Anyone who reaches this page can change it: the signed "
+        "files in `dossier/` are the truth (`lifecycle gate`, `lifecycle release verify`)."
+    )
+
+
+def view_address(server: str, experiment: str) -> str:
+    """The table of builds of an experiment, as the saved view shows it, below a server."""
+    query = f"workflowType=machine_learning&viewStateShareKey={VIEW}"
+    return f"{server.rstrip('/')}/#/experiments/{experiment}/runs?{query}"
+
+
+def list_address(server: str) -> str:
+    """The list of all experiments below a server."""
+    return f"{server.rstrip('/')}/#/experiments?workflowType=machine_learning"
+
+
 def addresses(root: Path, server: str) -> dict[str, str]:
-    """The table of builds of every experiment: name -> address below a server."""
+    """The table of builds of every experiment of ours: name -> address below a server."""
     with mlflow_at(root) as mlflow:
         found = mlflow.search_experiments()
-        query = f"workflowType=machine_learning&viewStateShareKey={VIEW}"
         return {
-            one.name: f"{server}/#/experiments/{one.experiment_id}/runs?{query}"
+            one.name: view_address(server, one.experiment_id)
             for one in sorted(found, key=lambda one: str(one.name))
-            if f"mlflow.sharedViewState.{VIEW}" in one.tags
+            if _VIEW_TAG in one.tags
         }
 
 
-def experiment_id(mlflow: Any, root: Path, classifier: str) -> str:
-    """The classifier's experiment, made on first use; artifacts stay below the project's root."""
+def strayed(root: Path) -> dict[str, str]:
+    """Experiments of the embedded store whose artifacts do not lie in this project: name -> place.
+
+    MLflow keeps absolute places, so that happens to a project that was moved or copied.
+    """
+    with mlflow_at(root) as mlflow:
+        found = [one for one in mlflow.search_experiments() if _VIEW_TAG in one.tags]
+    places = {str(one.name): unquote(urlsplit(one.artifact_location).path) for one in found}
+    here = root.resolve()
+    return {name: place for name, place in places.items() if not Path(place).is_relative_to(here)}
+
+
+def experiment_id(mlflow: Any, root: Path, classifier: str, origin: str) -> str:
+    """The classifier's experiment, made on first use; artifacts stay below the project's root.
+
+    Its description and its saved view are brought up to date, where another release of this
+    program made them.
+    """
+    found = mlflow.get_experiment_by_name(classifier) or _made(mlflow, root, classifier, origin)
+    for key, value in _experiment_tags(classifier, origin).items():
+        if found.tags.get(key) != value:
+            mlflow.MlflowClient().set_experiment_tag(found.experiment_id, key, value)
+    return str(found.experiment_id)
+
+
+def _made(mlflow: Any, root: Path, classifier: str, origin: str) -> Any:
     from mlflow.exceptions import MlflowException
 
-    found = mlflow.get_experiment_by_name(classifier)
-    if found is not None:
-        return str(found.experiment_id)
     embedded = tracking_uri(root).startswith("sqlite:")
     place = (root / "mlartifacts" / classifier).resolve().as_uri() if embedded else None
     try:
-        tags = {f"mlflow.sharedViewState.{VIEW}": saved_view()}
-        return str(mlflow.create_experiment(classifier, artifact_location=place, tags=tags))
+        tags = _experiment_tags(classifier, origin)
+        made = mlflow.create_experiment(classifier, artifact_location=place, tags=tags)
+        return mlflow.get_experiment(made)
     except MlflowException:  # another process made it in between
         found = mlflow.get_experiment_by_name(classifier)
         if found is None:
             raise
-        return str(found.experiment_id)
+        return found
+
+
+def _experiment_tags(classifier: str, origin: str) -> dict[str, str]:
+    return {
+        _VIEW_TAG: saved_view(),
+        "mlflow.note.content": banner(classifier, origin),
+        "mlflow.experimentKind": "custom_model_development",  # or the page asks which kind it is
+    }

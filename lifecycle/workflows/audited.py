@@ -95,7 +95,7 @@ def show_audit(
         IntegrityError: something does not match.
         UnusableInputError: no classifier has a chain.
     """
-    names = [name] if name else classifiers_of(root)
+    names = classifiers_of(root) if name is None else [name]
     if not names:
         raise UnusableInputError(f"no classifier in {root / 'dossier'} has a chain of records")
     audits = [

@@ -7,27 +7,28 @@ verdict is computed anew (decision 8).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lifecycle.domain.digests import sha256
-from lifecycle.dossier.files import read_record
 from lifecycle.dossier.layout import Layout
 from lifecycle.errors import IntegrityError, UnusableInputError, UsageError
 from lifecycle.gate import judge as judging
 from lifecycle.release import chain as chains
-from lifecycle.release.case import Judged, from_json, replay
+from lifecycle.release.case import Judged, kept_case, needs_of, replay
 from lifecycle.release.chain import Chain, Link
 from lifecycle.release.files import read_plain
 from lifecycle.release.roster import read_rosters
-from lifecycle.release.standing import NEEDS, Standing, standing, versions
+from lifecycle.release.standing import Standing, standing, versions
 from lifecycle.release.subjects import pin_subjects, subjects_of
 from lifecycle.release.tested import tested_fields
 from lifecycle.workflows.auditing_beside import verify_beside
 
 Progress = Callable[[str], None]
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")  # as params.yaml may name a classifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +91,7 @@ def verify(
         IntegrityError: names the file and the field, or each file that differs.
         UsageError: there is no such classifier.
     """
-    layout, say = Layout(root, name), progress or (lambda sentence: None)
-    if not layout.dossier.is_dir():
-        raise UsageError(f"there is no classifier {name!r} in {root / 'dossier'}")
+    layout, say = _layout(root, name), progress or (lambda sentence: None)
     rosters = read_rosters(layout.signers, trust)
     chain = chains.read(layout.releases, name, rosters)
     if head is not None:
@@ -104,7 +103,7 @@ def verify(
     say(f"{name}: {len(judged)} verdicts follow again from the saved predictions")
     if chain.links:
         named = _weights_named(layout, chain)
-        beside = verify_beside(layout, [one.case for one in judged], named)
+        beside = verify_beside(layout, judged, named)
         say(f"{name}: {beside} records beside the chain are whole")
     return Audit(
         classifier=name,
@@ -185,12 +184,7 @@ def _replayed(layout: Layout, digest: str) -> Judged:
     Raises:
         IntegrityError: the file is missing or was changed, or the verdict is another one.
     """
-    path = layout.cases / f"{digest}.json"
-    if not path.exists():
-        raise IntegrityError(f"{path} is missing: restore it from git")
-    if sha256(read_plain(path)) != digest:
-        raise IntegrityError(f"{path} was changed: restore it from git")
-    judged = from_json(read_record(path), str(path))
+    path, judged = layout.cases / f"{digest}.json", kept_case(layout, digest)
     again = judging.to_json(replay(layout, judged.case))
     signed = judging.to_json(judged.verdict)
     for key in sorted(signed):
@@ -237,19 +231,9 @@ def _require_no_strangers(layout: Layout, known: set[str]) -> None:
 
 
 def standings_of(layout: Layout, chain: Chain) -> tuple[Standing, ...]:
-    """Where each version stands, by the signatures that its own policy named."""
-    return tuple(
-        standing(chain, version, _needs(layout, chain, version)) for version in versions(chain)
-    )
-
-
-def _needs(layout: Layout, chain: Chain, version: str) -> tuple[str, ...]:
-    """The roles that the policy of the version's newest case names."""
-    cases = [k.record.case for k in chain.links if k.record.version == version and k.record.case]
-    if not cases:
-        return NEEDS
-    path = layout.cases / f"{cases[-1]}.json"
-    return from_json(read_record(path), str(path)).case.policy.signatures
+    """Where each version stands, by the signatures that each case's own policy named."""
+    needs = needs_of(layout)
+    return tuple(standing(chain, version, needs) for version in versions(chain))
 
 
 def where_it_stands(root: Path, name: str) -> tuple[Standing, ...]:
@@ -257,10 +241,20 @@ def where_it_stands(root: Path, name: str) -> tuple[Standing, ...]:
     return standings_of(*_chain_of(root, name))
 
 
-def _chain_of(root: Path, name: str) -> tuple[Layout, Chain]:
+def _layout(root: Path, name: str) -> Layout:
+    """The folders of a classifier that is there, under a name that a classifier can have.
+
+    Raises:
+        UsageError: there is none.
+    """
     layout = Layout(root, name)
-    if not layout.dossier.is_dir():
+    if not _NAME.fullmatch(name) or not layout.dossier.is_dir():
         raise UsageError(f"there is no classifier {name!r} in {root / 'dossier'}")
+    return layout
+
+
+def _chain_of(root: Path, name: str) -> tuple[Layout, Chain]:
+    layout = _layout(root, name)
     return layout, chains.read(layout.releases, name, read_rosters(layout.signers))
 
 

@@ -17,13 +17,15 @@ from typing import Any
 
 from lifecycle.consistency.tau import choose
 from lifecycle.domain.digests import digest_of
+from lifecycle.domain.verdict import Verdict
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier import rehearsals
 from lifecycle.dossier.attempts import read_attempts
 from lifecycle.dossier.files import read_record
 from lifecycle.dossier.layout import Layout
 from lifecycle.errors import IntegrityError
-from lifecycle.release.case import Case
+from lifecycle.gate import judge as judging
+from lifecycle.release.case import Case, Judged
 
 _NUMBERED = re.compile(r"b([1-9][0-9]*)")
 # As DVC writes it; a name that is long stands in a line of its own.
@@ -33,12 +35,12 @@ _POINTER = re.compile(
 )
 
 
-def verify_beside(layout: Layout, cases: Sequence[Case], weights: Sequence[Path]) -> int:
+def verify_beside(layout: Layout, judged: Sequence[Judged], weights: Sequence[Path]) -> int:
     """Check everything that stands beside the chain.
 
     Args:
         layout: the classifier's folders.
-        cases: all signed cases.
+        judged: all signed cases with their verdicts.
         weights: weights files that records name.
 
     Returns:
@@ -47,9 +49,10 @@ def verify_beside(layout: Layout, cases: Sequence[Case], weights: Sequence[Path]
     Raises:
         IntegrityError: names the file.
     """
+    cases = [one.case for one in judged]
     return (
         _each(layout.builds, "", lambda number: kept.read_build(layout, number))
-        + _each(layout.verdicts, ".json", lambda number: _verify_verdict(layout, number))
+        + _each(layout.verdicts, ".json", lambda number: _verify_verdict(layout, number, judged))
         + _each(
             rehearsals.folder(layout), ".json", lambda number: rehearsals.read_runs(layout, number)
         )
@@ -84,12 +87,29 @@ def _number(path: Path, suffix: str) -> int:
     return int(match[1])
 
 
-def _verify_verdict(layout: Layout, number: int) -> None:
+def _verify_verdict(layout: Layout, number: int, judged: Sequence[Judged]) -> None:
+    """A kept verdict is of a build, whole, and draws from its figures what was drawn and signed."""
     path = layout.verdicts / f"b{number}.json"
     entry: Any = read_record(path)
     body = {k: v for k, v in entry.items() if k != "digest"} if isinstance(entry, dict) else {}
     if not body or digest_of(body) != entry.get("digest") or body.get("build") != number:
         raise IntegrityError(f"{path} was changed; restore it from git")
+    if not layout.build(number).is_dir():
+        raise IntegrityError(f"{path}: there is no build b{number}; remove it or restore from git")
+    try:
+        verdict = judging.from_json(body)
+    except IntegrityError as error:
+        raise IntegrityError(f"{path}: {error}") from None
+    for one in judged:
+        same = one.case.build == number and _figures(one.verdict) == _figures(verdict)
+        if same and one.verdict.findings != verdict.findings:
+            raise IntegrityError(f"{path}: field findings: not what was signed of these figures")
+
+
+def _figures(verdict: Verdict) -> tuple[object, ...]:
+    """What a verdict is drawn from: the policy, and figure, limit and bound of each criterion."""
+    findings = ((f.criterion, f.figure, f.limit, f.bound) for f in verdict.findings)
+    return (verdict.policy, verdict.basis, *findings)
 
 
 def _verify_attempts(layout: Layout, cases: Sequence[Case]) -> int:

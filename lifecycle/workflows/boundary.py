@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import io
 import os
 import sys
 import tempfile
@@ -10,11 +11,51 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, TextIO
 
 from lifecycle.errors import ExitCode, LifecycleError
 
 INTERRUPTED = 130
+
+
+class _Outlet(io.FileIO):
+    """A standard stream that never stops the work: what nobody reads is dropped."""
+
+    def __init__(self, number: int, dropped: type[OSError]) -> None:
+        super().__init__(number, "w", closefd=False)
+        self._dropped = dropped
+
+    def write(self, data: Any, /) -> int:
+        """Write; an error of the kind given is none: the text is dropped."""
+        try:
+            return super().write(data)
+        except self._dropped:
+            return len(data)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, "standard output") from None
+
+
+def open_outlets() -> None:
+    """Let standard output and error outlive their readers, so that an exit code is the work's own.
+
+    A reader that goes away (`| head`) is no reason to stop between two files, nor to end as if all
+    were done; results that cannot be written for another reason (a full disk) still are an error.
+    Messages are dropped whatever the reason: they must not change what is done.
+    """
+    sys.stdout = _outlet(sys.stdout, BrokenPipeError)
+    sys.stderr = _outlet(sys.stderr, OSError)
+
+
+def _outlet(stream: TextIO, dropped: type[OSError]) -> TextIO:
+    if stream is None:  # it was closed before we began
+        return stream
+    stream.flush()
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Outlet(stream.fileno(), dropped)),
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=bool(stream.line_buffering),
+    )
 
 
 def guarded(work: Callable[[], int | None]) -> int:
@@ -53,8 +94,11 @@ def leave(code: int) -> NoReturn:
 
 
 def say(text: str) -> None:
-    """A message for the person at the terminal."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+    """A message for the person at the terminal; where none can be written, it is lost."""
+    if sys.stderr is None:  # print would take standard output, which is for results
+        return
+    with suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _os_said(error: OSError) -> str:

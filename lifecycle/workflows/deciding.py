@@ -16,7 +16,7 @@ from lifecycle.dossier.builds import Build
 from lifecycle.dossier.files import folder_whole, read_json, read_record, write_json, write_whole
 from lifecycle.errors import IntegrityError, UnusableInputError
 from lifecycle.release import chain as chains
-from lifecycle.release.case import agreement_of, faced, pinned_scores
+from lifecycle.release.case import agreement_of, faced, needs_of, pinned_scores
 from lifecycle.release.roster import read_rosters
 from lifecycle.release.standing import released_builds
 from lifecycle.workflows.boundary import say
@@ -139,7 +139,7 @@ def released_of(project: Project, version: str) -> frozenset[int]:
     """
     rosters = read_rosters(project.layout.signers)
     chain = chains.read(project.layout.releases, project.name, rosters)
-    return released_builds(chain, version, project.classifier.policy.signatures)
+    return released_builds(chain, version, needs_of(project.layout))
 
 
 def compare_builds(project: Project) -> None:

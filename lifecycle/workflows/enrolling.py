@@ -163,6 +163,7 @@ def _tell_tracking(project: Project, build: kept.Build, run_id: str) -> None:
         name=f"{project.name} {build.version} {build.name}",
         tags={
             "build": build.name,
+            "parent.build": _parent(project, build),
             "digest.weights": build.weights,
             "digest.predictions": build.content["predictions"]["frozen"],
             "digest.pin": build.content["inputs"]["pin"]["total"],
@@ -172,3 +173,10 @@ def _tell_tracking(project: Project, build: kept.Build, run_id: str) -> None:
     )
     if not add_to_run(project.root, run_id, addition):
         say(f"{project.name}: MLflow does not know the run {run_id}; the dossier has the record")
+
+
+def _parent(project: Project, build: kept.Build) -> str:
+    """The build of the same version before this one."""
+    before = [one.name for one in kept.read_builds(project.layout)
+              if one.version == build.version and one.number < build.number]  # fmt: skip
+    return before[-1] if before else "none"

@@ -7,17 +7,19 @@ Created whole or not at all; what is there already is never overwritten.
 from __future__ import annotations
 
 import csv
+import errno
+import fcntl
 import io
 import json
 import os
-import secrets
+import re
 import shutil
 import subprocess
 import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -27,28 +29,39 @@ from lifecycle.consistency.calls import call
 from lifecycle.domain.digests import canonical_json, sha256
 from lifecycle.domain.predictions import Calls, Predictions
 from lifecycle.dossier import builds as kept
-from lifecycle.dossier.files import read_record
+from lifecycle.dossier.files import read_record, writing
 from lifecycle.dossier.layout import Layout
-from lifecycle.errors import IntegrityError, SignOffRefusedError, UnusableInputError, UsageError
+from lifecycle.errors import (
+    IntegrityError,
+    LifecycleError,
+    SignOffRefusedError,
+    UnusableInputError,
+    UsageError,
+)
 from lifecycle.release import chain as chains
 from lifecycle.release.bom import bom_of, faults, libraries
 from lifecycle.release.case import evidence_of, from_json
 from lifecycle.release.chain import Chain
 from lifecycle.release.instructions import instructions
-from lifecycle.release.model_card import SIMULATED, Facts, card_of, markdown_of, title_of_report
+from lifecycle.release.model_card import SIMULATED, Facts, card_of, markdown_of
 from lifecycle.release.roster import read_rosters
 from lifecycle.release.standing import Release
 from lifecycle.workflows.auditing import standings_of, verify
 from lifecycle.workflows.boundary import say
+from lifecycle.workflows.deciding import current_build
 from lifecycle.workflows.openssf import WeightsKey, sign_weights
 from lifecycle.workflows.openssf import how as how_signed
 from lifecycle.workflows.printing import print_page
 from lifecycle.workflows.project import Project
-from lifecycle.workflows.reporting import PAGE
+from lifecycle.workflows.reporting import report_now
 
 LOCK, SUMS, HOW = "requirements.lock", "SHA256SUMS", "VERIFY.md"
 BOM = "ml-bom.cdx.json"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip can say
+_EXPORT = ".export-"
+# As `_aside` names it: the target, the process and what mkdtemp adds.
+_LEFT_OVER = re.compile(rf"\..+{re.escape(_EXPORT)}([0-9]{{1,9}})-[a-z0-9_]{{8}}", re.DOTALL)
+_TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run such a cell
 
 
@@ -85,12 +98,15 @@ def export(project: Project, out: Path, key: WeightsKey | None = None) -> Export
         SignOffRefusedError: nothing was released, or the key does not open.
         IntegrityError: the chain or a file that it names does not verify.
         UnusableInputError: `out` cannot be written, or there is no model-signing for the key.
+        OSError: the disk is full; it names `out`.
     """
     if out.exists() or out.is_symlink():
         raise UsageError(f"{out} is there already and is not overwritten; name another")
     audit = verify(project.root, project.name, progress=say)
     facts = facts_of(project)
-    with _aside(out) as folder:
+    with _aside(out) as aside:
+        folder = aside / "bundle"
+        folder.mkdir()
         notes = _fill(project, facts, folder, key)
         # the copy is what will be relied on, so it is what must verify
         audit = verify(folder, project.name, trust=facts.chain.rosters[0].digest, head=audit.head)
@@ -163,7 +179,7 @@ def _fill(project: Project, facts: Facts, folder: Path, key: WeightsKey | None) 
     }
     for name, text in texts.items():
         _write(folder / name, text.encode("utf-8"))
-    notes += _copy_report(project, facts, folder)
+    notes += _write_report(project, facts, folder)
     if key is not None:
         sign_weights(folder, key)
     notes.append(how_signed(key is not None))
@@ -246,18 +262,20 @@ def _require_valid(bom: Mapping[str, Any]) -> list[str]:
     return notes
 
 
-def _copy_report(project: Project, facts: Facts, folder: Path) -> list[str]:
-    """The report as HTML and PDF, if what is here is of the released build."""
-    page, case = project.report / PAGE, facts.judged.case
-    title = title_of_report(case.classifier, case.version, case.build)
-    if not page.is_file() or title not in page.read_text(encoding="utf-8"):
-        return [
-            f"The report of b{case.build} is missing: the pipeline stands at another build; it is "
-            "an artifact of the build's run, or check out its commit and run `dvc repro`."
-        ]
-    target = folder / "report" / PAGE
-    _write(target, page.read_bytes())
-    missing = print_page(target, target.with_suffix(".pdf"), facts.release.at)
+def _write_report(project: Project, facts: Facts, folder: Path) -> list[str]:
+    """The report as it stands now, signatures included, if the pipeline stands at that build."""
+    number = facts.judged.case.build
+    gone = f"The report of b{number} is missing"
+    try:
+        if current_build(project)[0].number != number:
+            return [
+                f"{gone}: the pipeline stands at another build; the report is an artifact of the "
+                "build's run, or check out its commit and run `dvc repro`."
+            ]
+        page = report_now(project, folder / "report")
+    except LifecycleError as error:
+        return [f"{gone}: {error}."]
+    missing = print_page(page, page.with_suffix(".pdf"), facts.release.at)
     return [f"The report as PDF is missing: {missing}."] if missing else []
 
 
@@ -301,29 +319,81 @@ def _files(folder: Path) -> list[tuple[str, Path]]:
 
 @contextmanager
 def _aside(out: Path) -> Iterator[Path]:
-    """A folder beside the target, gone afterwards."""
+    """A folder beside the target that nobody else can read, gone afterwards.
+
+    Raises:
+        UnusableInputError: the target cannot be written.
+        OSError: the disk is full; it names the target.
+    """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+        _sweep(out.parent)
+        prefix = f".{out.name[:40]}{_EXPORT}{os.getpid()}-"
+        folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=prefix))  # mode 700
     except OSError as error:
         raise UnusableInputError(f"{out} cannot be written: {error.strerror}") from None
     try:
-        folder.chmod(0o755)
-        yield folder
+        with _held(folder), writing(out):
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a folder as in use; a kill lets go of it."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        with suppress(OSError):  # a file system without locks: nobody sweeps there
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what killed exports left: folders named as ours, of this user, that nobody holds."""
+    for folder in parent.glob(f".*{_EXPORT}*"):
+        if match := _LEFT_OVER.fullmatch(folder.name):
+            with suppress(OSError):  # held by another process, or no folder of ours
+                _remove_unheld(folder, int(match[1]))
+
+
+def _remove_unheld(folder: Path, process: int) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # numbers of processes come again; but an empty one may be made and not yet held
+        dead = bool(os.listdir(handle)) or not _runs(process)  # noqa: PTH208
+        if dead and os.fstat(handle).st_uid == os.getuid():
+            shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(handle)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except PermissionError:  # somebody else's
+        return True
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def _place_folder(folder: Path, out: Path) -> None:
     try:
+        folder.chmod(0o755)
         folder.rename(out)
-    except OSError:
+    except OSError as error:
+        if error.errno not in _TAKEN:
+            raise UnusableInputError(f"{out} cannot be written: {error.strerror}") from None
         raise UsageError(f"{out} is there already and is not overwritten; name another") from None
 
 
 def _zip(folder: Path, out: Path, top: str) -> str:
     """The same files give the same bytes: order, times, modes and compression are fixed."""
-    aside = out.with_name(f".{out.name}.{secrets.token_hex(8)}")
+    aside = folder.with_name("bundle.zip")
     try:
         with zipfile.ZipFile(aside, "x", zipfile.ZIP_STORED) as archive:
             for name, path in _files(folder):
@@ -335,8 +405,6 @@ def _zip(folder: Path, out: Path, top: str) -> str:
         os.link(aside, out)  # fails where something is
     except FileExistsError:
         raise UsageError(f"{out} is there already and is not overwritten; name another") from None
-    finally:
-        aside.unlink(missing_ok=True)
     return sha256(out.read_bytes())
 
 

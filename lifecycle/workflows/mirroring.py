@@ -10,15 +10,21 @@ from lifecycle.dossier import builds as kept
 from lifecycle.dossier.files import read_json, read_record
 from lifecycle.errors import IntegrityError, UnusableInputError
 from lifecycle.release.case import from_json
-from lifecycle.release.chain import Chain
+from lifecycle.release.chain import Chain, Link
 from lifecycle.release.model_card import SIMULATED, title_of_report
 from lifecycle.release.standing import Release
+from lifecycle.tracking.notes import markdown, table
 from lifecycle.tracking.registry import Mirror, Version, compare
 from lifecycle.workflows.auditing import standings_of
 from lifecycle.workflows.boundary import say
 from lifecycle.workflows.project import Project
 from lifecycle.workflows.reporting import PAGE
 from lifecycle.workflows.signing import chain_of
+
+VIEWED = (
+    "Anyone can edit this page. The signed files in `dossier/` are the truth: "
+    "`lifecycle release verify`."
+)
 
 
 def mirror_of(project: Project) -> Mirror:
@@ -37,9 +43,19 @@ def mirror_of(project: Project) -> Mirror:
     return Mirror(
         name=project.name,
         tags={**tags, "truth": "the signed files in dossier/; this is a view of them"},
+        note=_standing(project, force),
         versions=tuple(_version(project, chain, release) for release in releases),
         released=_completing(chain, force[-1]) if force else None,
     )
+
+
+def _standing(project: Project, force: Sequence[Release]) -> str:
+    """The description of the registered model: what is in force."""
+    if not force:
+        return f"No release of {markdown(project.name)} is in force.\n\n{VIEWED}"
+    build = kept.read_build(project.layout, force[-1].subject.build)
+    said = f"In force: {build.version} {build.name}, released at {force[-1].at}"
+    return f"{said}; the alias *released* points to it.\n\n{VIEWED}"
 
 
 def _completing(chain: Chain, release: Release) -> str:
@@ -89,25 +105,30 @@ def _runs(project: Project, build: kept.Build) -> tuple[str, ...]:
 
 
 def _note(release: Release, tags: dict[str, str]) -> str:
-    """The description of a version; MLflow renders it as Markdown."""
-    marks = [f"**{SIMULATED}**", ""] if release.subject.demonstration else []
-    marks += [f"**WITHDRAWN at {tags['withdrawn']}**", ""] if release.withdrawn else []
-    rows = [f"| {_safe(key)} | {_safe(value)} |" for key, value in tags.items()]
-    signed = [
-        f"| record {link.record.number} ({link.record.signature.meaning}) | "
-        f"{_safe(link.record.signature.printed_name)}, {link.record.signature.signed_at}, "
-        f"{link.digest} |"
-        for link in release.links
-    ]
-    said = "Anyone can edit this page. The signed files in `dossier/` are the truth: "
-    said += "`lifecycle release verify`."
-    return "\n".join([*marks, "| what | value |", "| --- | --- |", *rows, *signed, "", said])
+    """The description of a version; MLflow renders it as Markdown, and lists its first line."""
+    marks = ["", f"**{SIMULATED}**"] if release.subject.demonstration else []
+    rows = [
+        *tags.items(),
+        *((f"record {link.record.number} ({link.record.signature.meaning})", _signed(link))
+          for link in release.links),
+    ]  # fmt: skip
+    return "\n".join([_headline(release, tags), *marks, "", *table(("what", "value"), rows), "",
+                      VIEWED])  # fmt: skip
 
 
-def _safe(text: str) -> str:
-    """No markup: the page renders raw HTML and fetches images."""
-    shown = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
-    return shown.replace("<", "&lt;").replace("![", "!&#91;").replace("|", "\\|")
+def _headline(release: Release, tags: dict[str, str]) -> str:
+    """Plain words: what became of it, and who signed."""
+    people = [link.record.signature.printed_name for link in release.links]
+    stands = f"RELEASED at {tags['released']}"
+    if release.withdrawn is not None:
+        stands = f"WITHDRAWN at {tags['withdrawn']}"
+    signed = markdown(f"signed by {', '.join(people)}")
+    return f"{stands}: {tags['version']} {tags['build']}, {tags['verdict'].upper()}, {signed}"
+
+
+def _signed(link: Link) -> str:
+    signature = link.record.signature
+    return f"{signature.printed_name}, {signature.signed_at}, {link.digest}"
 
 
 def _files(project: Project, release: Release, version: str) -> dict[str, bytes]:

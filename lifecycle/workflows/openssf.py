@@ -36,12 +36,10 @@ def is_encrypted(path: Path) -> bool:
     """Whether a key file asks for a passphrase.
 
     Raises:
-        UnusableInputError: it cannot be read.
+        UnusableInputError: it cannot be read, or is no file of a key's size.
+        SignOffRefusedError: others can read it, or it is a symbolic link.
     """
-    try:
-        return b"ENCRYPTED" in path.read_bytes()
-    except OSError as error:
-        raise UnusableInputError(f"{path} cannot be read: {error.strerror}") from None
+    return b"ENCRYPTED" in read_private(path)
 
 
 def sign_weights(folder: Path, key: WeightsKey) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from lifecycle.domain.digests import sha256
 from lifecycle.domain.verdict import Verdict
@@ -38,7 +41,7 @@ def against(project: Project, case: Case, verdict: Verdict, demonstration: bool)
         _basis_said(case),
         _origin_said(case, demonstration),
         _git_said(project.root),
-        _dvc_said(project),
+        changed_since(project),
         _weights_said(project.layout, kept.read_build(project.layout, case.build)),
     ]
     return [reason for reason in reasons if reason]
@@ -84,7 +87,8 @@ def _git_said(root: Path) -> str:
     return ""
 
 
-def _dvc_said(project: Project) -> str:
+def changed_since(project: Project) -> str:
+    """Whether something that the verdict rests on changed since, as DVC sees it; "" for no."""
     stages = [f"{stage}@{project.name}" for stage in STAGES]
     status = _output(project.root, [sys.executable, "-m", "dvc", "status", "--json", *stages])
     if status is None:
@@ -93,8 +97,30 @@ def _dvc_said(project: Project) -> str:
             "say whether what was judged is what is here; run the command again"
         )
     if status.strip() not in ("", "{}"):
-        return "`dvc status` says that something changed since the build was judged: `dvc repro`"
+        named = _changed_named(status)
+        return (
+            "`dvc status` says that something changed since the build was judged: "
+            f"{named}; restore it, or run `dvc repro`"
+        )
     return ""
+
+
+def _changed_named(status: str) -> str:
+    """What `dvc status --json` calls changed: `work/c/curves.csv (modified)`, some of it."""
+    found = dict.fromkeys(_entries(json.loads(status)))
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return ", ".join(list(found)[:SHOWN]) + more
+
+
+def _entries(value: Any) -> Iterator[str]:
+    """Leaves of DVC's answer: a path with what became of it, or a word such as `always changed`."""
+    if isinstance(value, dict):
+        for key, one in value.items():
+            nested = isinstance(one, (dict, list))
+            yield from _entries(one) if nested else [f"{key} ({one})"]
+    else:
+        for one in value if isinstance(value, list) else [str(value)]:
+            yield from [one] if isinstance(one, str) else _entries(one)
 
 
 def _weights_said(layout: Layout, build: Build) -> str:

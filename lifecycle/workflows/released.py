@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,7 @@ from lifecycle.workflows.terms import plan_of
 if TYPE_CHECKING:
     from lifecycle.models.network import Network
 
+_AXES = ("row", "column")
 INCONCLUSIVE, NONE = "inconclusive", "none"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run such a cell
 
@@ -140,7 +141,8 @@ class Released:
 
         Raises:
             UnusableInputError: a feature is absent, a value is missing, infinite or out of range,
-                or an id is missing or there twice; names case and feature.
+                or an id is missing or there twice; names case and feature. Masked or complex
+                values and what is no number are refused, not converted.
         """
         cohort = _cases(values, ids, self.features if features is None else features)
         filled = self._missing(cohort, fill_missing)
@@ -157,8 +159,15 @@ class Released:
         Raises:
             UnusableInputError: names file, row and column.
         """
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise UnusableInputError(f"{path} is a pipe or a device; a table file is needed")
         table = open_table(path, path.name)
         key = table.header[0] if key is None else key
+        if key in self.features:
+            raise UnusableInputError(
+                f"{path.name}: column {key!r} is a feature of {self.provenance.classifier} and "
+                "cannot name the cases; give the column of ids by --id"
+            )
         lacking = [name for name in (key, *self.features) if name not in table.header]
         if lacking:
             raise UnusableInputError(
@@ -232,8 +241,7 @@ def _call_of(calls: Calls, row: int) -> str:
 
 def _cases(values: NDArray[np.float64], ids: Sequence[str], features: Sequence[str]) -> Cohort:
     """A cohort of cases that nothing else is known of."""
-    values = np.asarray(values, dtype=np.float64)
-    names = tuple(str(one) for one in ids)
+    values, names = _numbers(values), _names(ids)
     if values.shape != (len(names), len(features)) or not names:
         raise UnusableInputError(
             f"values of shape {values.shape} do not fit {len(names)} cases and "
@@ -248,6 +256,50 @@ def _cases(values: NDArray[np.float64], ids: Sequence[str], features: Sequence[s
             raise UnusableInputError(f"row {row}, case {name!r}: {fault}; correct it")
     blank = ("",) * len(names)
     return Cohort(names, names, blank, blank, tuple(features), values, "real")
+
+
+def _numbers(values: Any) -> NDArray[np.float64]:
+    """Values as float64, where that changes none of them in kind.
+
+    Raises:
+        UnusableInputError: NumPy would drop a mask or an imaginary part, or read text as numbers.
+    """
+    rows = values if isinstance(values, (list, tuple)) else [values]
+    if any(isinstance(one, np.ma.MaskedArray) for one in rows):
+        raise UnusableInputError("values are a masked array; put NaN where a value is missing")
+    try:
+        found = np.asarray(values)
+        if found.dtype.kind == "O":
+            _require_reals(found)
+        elif found.dtype.kind not in "fiub":
+            raise UnusableInputError(f"values of type {found.dtype} are not real numbers")
+        return found.astype(np.float64, copy=False)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UnusableInputError(f"values are not a table of numbers: {error}") from None
+
+
+def _require_reals(values: NDArray[Any]) -> None:
+    for place, value in np.ndenumerate(values):
+        if not isinstance(value, (int, float, np.integer, np.floating)):
+            where = ", ".join(f"{what} {i + 1}" for what, i in zip(_AXES, place, strict=False))
+            raise UnusableInputError(f"{where}: {value!r} is not a number; NaN says missing")
+
+
+def _names(ids: Sequence[str]) -> tuple[str, ...]:
+    """Ids as text: whole numbers may name cases, what stands for nothing may not.
+
+    Raises:
+        UnusableInputError: names the row.
+    """
+    if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
+        raise UnusableInputError("ids are not a sequence; give one id a case")
+    given = tuple(ids)
+    for row, one in enumerate(given, start=1):
+        if isinstance(one, (bool, np.bool_)) or not isinstance(one, (str, int, np.integer)):
+            raise UnusableInputError(
+                f"row {row}: {one!r} is no id; an id is text or a whole number"
+            )
+    return tuple(str(one) for one in given)
 
 
 def load_released(

@@ -11,9 +11,11 @@ from pathlib import Path
 from lifecycle.dossier.layout import Layout
 from lifecycle.errors import SignOffRefusedError, UsageError
 from lifecycle.release import roster as rosters
+from lifecycle.release.chain import Link
 from lifecycle.release.fields import time_of
 from lifecycle.release.keys import keyid, public_key, unlock
 from lifecycle.release.roster import Person, Roster
+from lifecycle.workflows.binding import bind_newest_roster
 
 
 def enrol(
@@ -34,13 +36,28 @@ def enrol(
                  passphrase)  # fmt: skip
 
 
-def revoke(root: Path, user: str, key: Path, passphrase: str) -> Roster:
-    """Set a person inactive.
+def revoke(root: Path, user: str, key: Path, passphrase: str) -> tuple[Roster, list[Link]]:
+    """Set a person inactive, and have every chain name the roster that says so.
+
+    Run again after an interruption, it does what is left.
+
+    Returns:
+        The newest roster, and the amendments that bind it.
 
     Raises:
-        UsageError: nobody of that name is active.
+        UsageError: nobody of that name is active, and nothing is left to do.
         SignOffRefusedError: the key is not an admin's, or cannot be opened.
     """
+    before = rosters.read_rosters(Layout(root, "").signers)
+    gone = bool(before) and any(p.user == user and not p.active for p in before[-1].people)
+    roster = before[-1] if gone else _without(root, user, key, passphrase)
+    bound = bind_newest_roster(root, key, passphrase, f"{user} is no longer a signer")
+    if gone and not bound:
+        raise UsageError(f"{user!r} was revoked already, and every chain says so")
+    return roster, bound
+
+
+def _without(root: Path, user: str, key: Path, passphrase: str) -> Roster:
 
     def without(people: Sequence[Person]) -> list[Person]:
         if not any(p.user == user and p.active for p in people):

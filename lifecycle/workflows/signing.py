@@ -19,11 +19,11 @@ from lifecycle.dossier.files import read_record
 from lifecycle.errors import IntegrityError, SignOffRefusedError, UsageError
 from lifecycle.gate import judge as judging
 from lifecycle.release import chain as chains
-from lifecycle.release.case import Judged, replay, to_json
+from lifecycle.release.case import Judged, needs_of, replay, to_json
 from lifecycle.release.chain import ROLES_FOR, Chain, Link
 from lifecycle.release.envelope import seal
 from lifecycle.release.fields import time_of
-from lifecycle.release.files import place_once, read_plain
+from lifecycle.release.files import WAIT, locked, place_once, read_plain
 from lifecycle.release.keys import keyid, unlock
 from lifecycle.release.records import Record, Signature, statement_of
 from lifecycle.release.roster import Person, Roster, person_of, read_rosters
@@ -129,12 +129,7 @@ def propose_refusal(project: Project, meaning: str, reason: str) -> Proposal:
     rosters_of(project)
     _require_reason(reason, "refusal")
     judged = _judged_now(project)
-    signatures = project.classifier.policy.signatures
-    if judged.case.build in released_builds(chain_of(project), judged.case.version, signatures):
-        raise UsageError(
-            f"{project.name} b{judged.case.build} is released; `lifecycle release withdraw "
-            f"{project.name}` ends a release"
-        )
+    _require_not_released(project, chain_of(project), judged)
     simulated = judged.case.origin == "simulated"
     findings = [one.said for one in judged.verdict.findings if one.status != "pass"]
     findings += against(project, judged.case, judged.verdict, simulated)
@@ -144,6 +139,15 @@ def propose_refusal(project: Project, meaning: str, reason: str) -> Proposal:
         demonstration=simulated,
         findings=tuple(findings),
     )
+
+
+def _require_not_released(project: Project, chain: Chain, judged: Judged) -> None:
+    number, version = judged.case.build, judged.case.version
+    if number in released_builds(chain, version, needs_of(project.layout)):
+        raise UsageError(
+            f"{project.name} b{number} is released; `lifecycle release withdraw {project.name} "
+            f"--build {number}` ends a release"
+        )
 
 
 def propose_about(
@@ -169,14 +173,17 @@ def propose_about(
 def _target(project: Project, chain: Chain, build: int | None) -> Link:
     """The signature that completed the newest release (of a build), or the newest open one."""
     # of every version: a release outlives the version that params.yaml is at
-    needs = project.classifier.policy.signatures
+    needs = needs_of(project.layout)
     every = [standing(chain, version, needs) for version in versions(chain)]
     groups = [part.links for one in every for part in one.partial]
     groups += [r.links for one in every for r in one.releases if r.withdrawn is None]
     signed = [g[-1] for g in groups if build is None or g[-1].record.build == build]
     if not signed:
-        which = "no build" if build is None else f"b{build}, which is not signed,"
-        raise UsageError(f"{project.name} has {which} to speak of; see `release history`")
+        which = "no build" if build is None else f"no signature on b{build}"
+        raise UsageError(
+            f"{project.name} has {which} that is in force; see `lifecycle release history "
+            f"{project.name}`"
+        )
     return signed[-1]
 
 
@@ -220,7 +227,7 @@ def _about_build(project: Project, judged: Judged, kind: str, meaning: str) -> P
 def _chain_said(project: Project, chain: Chain, judged: Judged) -> list[str]:
     """What the chain has against it: other releases than the build was compared with."""
     case = judged.case
-    signed = released_builds(chain, case.version, project.classifier.policy.signatures)
+    signed = released_builds(chain, case.version, needs_of(project.layout))
     owed = {number for number in signed if number < case.build}
     if owed != (set(case.references) if case.released else set()):
         return [
@@ -258,9 +265,11 @@ def sign(proposal: Proposal, key_file: Path, passphrase: str, now: datetime | No
             _keep_case(layout.cases, data)
         return proposal.kind, sealed
 
-    return chains.append(
-        layout.releases, proposal.project.name, lambda: rosters_of(proposal.project), make
-    )
+    # rosters wait: a signature must not be later than the roster that follows its own
+    with locked(layout.signers, WAIT):
+        return chains.append(
+            layout.releases, proposal.project.name, lambda: rosters_of(proposal.project), make
+        )
 
 
 def _keep_case(folder: Path, data: bytes) -> None:
@@ -289,10 +298,14 @@ def _record(
     person = _person(proposal, chain, key)
     _require_moment(chain, moment)
     if proposal.kind == "sign-off":
-        _require_other_person(proposal, chain, person)
+        _require_other_person(proposal, chain, person, case)
         said = _chain_said(proposal.project, chain, _some(proposal.judged))
         if said:
             raise SignOffRefusedError("; ".join(said))
+    elif proposal.kind == "refusal":
+        _require_not_released(proposal.project, chain, _some(proposal.judged))
+    elif proposal.target is not None:
+        _require_target(proposal, chain)
     roster = chain.rosters[-1]
     signature = Signature(person.keyid, person.name, person.user, proposal.meaning, moment)
     return Record(
@@ -313,6 +326,20 @@ def _record(
         drill=proposal.drill,
         **_tested(proposal, case),
     )
+
+
+def _require_target(proposal: Proposal, chain: Chain) -> None:
+    """What was shown is still what a withdrawal or an amendment speaks of.
+
+    Raises:
+        UsageError: another record has ended or completed it meanwhile; nothing is signed.
+    """
+    target = proposal.target
+    if target is None or _target(proposal.project, chain, proposal.build).digest != target.digest:
+        raise UsageError(
+            f"{proposal.project.name} b{proposal.build}: another record was signed meanwhile; look "
+            f"at `lifecycle release history {proposal.project.name}` and begin again"
+        )
 
 
 def _tested(proposal: Proposal, case: str | None) -> dict[str, Any]:
@@ -360,8 +387,13 @@ def _require_moment(chain: Chain, moment: str) -> None:
         )
 
 
-def _require_other_person(proposal: Proposal, chain: Chain, person: Person) -> None:
-    """Nobody judges the own build, and nobody signs a build twice.
+def _require_other_person(
+    proposal: Proposal, chain: Chain, person: Person, case: str | None
+) -> None:
+    """Nobody judges the own build, and nobody signs a case twice.
+
+    A build that was judged anew (by another policy, against other builds) is another case, which
+    everyone signs anew.
 
     Raises:
         SignOffRefusedError: names the rule.
@@ -373,34 +405,37 @@ def _require_other_person(proposal: Proposal, chain: Chain, person: Person) -> N
         raise SignOffRefusedError(f"{mine}: an author does not judge the own build")
     if proposal.meaning == "authorship" and set(own) & set(JUDGING):
         raise SignOffRefusedError(f"{mine}: who has judged a build is not its author")
-    if own:
-        raise SignOffRefusedError(f"{mine}: {person.user} has signed its {own[0]} already")
+    same = _signatures(proposal, chain, person.user, case)
+    if same:
+        raise SignOffRefusedError(f"{mine}: {person.user} has signed its {same[0]} already")
     if _some(proposal.judged).verdict.status == "pass" or proposal.meaning != "approval":
         return
-    if not _overridden(proposal, chain):
+    if not _overridden(proposal, chain, case):
         raise SignOffRefusedError(
             f"{mine}: the verdict is inconclusive; another person has to override it first "
             "(--meaning override --reason TEXT)"
         )
 
 
-def _open_links(proposal: Proposal, chain: Chain) -> Sequence[Link]:
-    """Signatures on this build that stand."""
-    policy = proposal.project.classifier.policy
-    found = standing(chain, proposal.version, policy.signatures)
-    groups = [p.links for p in found.partial if p.subject.build == proposal.build]
-    groups += [
-        r.links for r in found.releases if r.subject.build == proposal.build and r.withdrawn is None
+def _open_links(proposal: Proposal, chain: Chain, case: str | None = None) -> Sequence[Link]:
+    """Signatures on this build that are in force; on one case of it where one is named."""
+    found = standing(chain, proposal.version, needs_of(proposal.project.layout))
+    groups = [(part.subject, part.links) for part in found.partial]
+    groups += [(one.subject, one.links) for one in found.releases if one.withdrawn is None]
+    return [
+        link
+        for subject, links in groups
+        if subject.build == proposal.build and case in (None, subject.case)
+        for link in links
     ]
-    return [link for links in groups for link in links]
 
 
-def _signatures(proposal: Proposal, chain: Chain, user: str) -> list[str]:
-    """Meanings that a user has signed on this build."""
-    signed = (link.record.signature for link in _open_links(proposal, chain))
+def _signatures(proposal: Proposal, chain: Chain, user: str, case: str | None = None) -> list[str]:
+    """Meanings that a user has signed on this build, or on one case of it."""
+    signed = (link.record.signature for link in _open_links(proposal, chain, case))
     return [one.meaning for one in signed if one.user_id == user]
 
 
-def _overridden(proposal: Proposal, chain: Chain) -> bool:
-    links = _open_links(proposal, chain)
+def _overridden(proposal: Proposal, chain: Chain, case: str | None) -> bool:
+    links = _open_links(proposal, chain, case)
     return any(link.record.signature.meaning == "override" for link in links)

@@ -14,6 +14,7 @@ from lifecycle.errors import IntegrityError, UnusableInputError
 from lifecycle.numerics.fingerprint import fingerprint
 from lifecycle.params.reader import load
 from lifecycle.release import chain as chains
+from lifecycle.release.case import needs_of
 from lifecycle.release.roster import read_rosters
 from lifecycle.release.standing import released_builds, versions
 from lifecycle.workflows.boundary import say
@@ -34,7 +35,7 @@ def look_around(root: Path | None = None) -> None:
         write_json(layout.sources, _noted(name, place, classifier, known))
         # null where nothing was rehearsed: the gate can depend on it either way
         write_json(place / "work" / "rehearsals" / f"{name}.json", rehearsals.digests(layout))
-        write_json(place / "work" / "released" / f"{name}.json", _released(layout, classifier))
+        write_json(place / "work" / "released" / f"{name}.json", _released(layout))
         _close_orphan(place, layout)
     write_json(remembered, known)
 
@@ -57,18 +58,18 @@ def _noted(name: str, root: Path, classifier: Classifier, known: dict[str, Any])
         return {"missing": str(error)}
 
 
-def _released(layout: Layout, classifier: Classifier) -> dict[str, Any]:
+def _released(layout: Layout) -> dict[str, Any]:
     """Released builds by version, so that compare runs anew when they change.
 
     A chain that does not verify stops the compare of its own classifier, which reads it itself.
     """
     try:
         chain = chains.read(layout.releases, layout.name, read_rosters(layout.signers))
+        needs = needs_of(layout)
+        return {one: sorted(released_builds(chain, one, needs)) for one in versions(chain)}
     except IntegrityError as error:
         say(f"{layout.name}: {error}")
         return {"broken": str(error)}
-    needs = classifier.policy.signatures
-    return {version: sorted(released_builds(chain, version, needs)) for version in versions(chain)}
 
 
 def _close_orphan(root: Path, layout: Layout) -> None:

@@ -30,6 +30,7 @@ PAGES = (
     "README.md",
     "docs/tutorial.md",
     "docs/how-to/read-a-verdict.md",
+    "docs/how-to/read-the-report.md",
     "docs/how-to/rehearse.md",
     "docs/how-to/find-a-divergence.md",
     "docs/how-to/doctor.md",

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
@@ -47,6 +47,12 @@ def bundle(_bundle: tuple[Path, str], tmp_path: Path) -> Path:
     """A copy, to be changed at will."""
     shutil.copytree(_bundle[0], tmp_path / "bundle")
     return tmp_path / "bundle"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quiet() -> Iterator[None]:
+    with quiet_dvc():
+        yield
 
 
 @pytest.fixture
@@ -136,7 +142,7 @@ def test_what_it_holds(_bundle: tuple[Path, str], _site: Site) -> None:
     (file,) = (folder / "weights/wine").iterdir()
     assert hashlib.sha256(file.read_bytes()).hexdigest() == weights == file.stem
     page = (folder / "report/report.html").read_text()
-    assert page == (_site.root / "work/wine/report/report.html").read_text()
+    assert "Dr rev" in page and "Dr app" in page and "released" in page
     pdf = folder / "report/report.pdf"
     if shutil.which("chromium"):
         assert pdf.read_bytes().startswith(b"%PDF")
@@ -245,7 +251,7 @@ def test_what_does_not_verify_is_not_exported(_site: Site, tmp_path: Path) -> No
 @pytest.mark.usefixtures("_no_browser")
 def test_a_withdrawn_release_says_so_everywhere(_site: Site, tmp_path: Path) -> None:
     site = _site.copy(tmp_path / "project")
-    assert site.act("withdraw", "app", "--reason", "wrong probes").code == 0
+    assert site.act("withdraw", "app", "--build", "1", "--reason", "wrong probes").code == 0
     done = site.run("release", "export", "wine", "--out", str(tmp_path / "bundle"))
     assert done.code == 0, done.said
     for name in ("VERIFY.md", "model-card.md"):
@@ -268,7 +274,7 @@ def test_a_simulated_cohort_is_marked_in_every_paper(_site: Site, tmp_path: Path
     for name in ("VERIFY.md", "model-card.md", "model-card.json", "ml-bom.cdx.json"):
         assert "SIMULATED cohort: never for patients" in (out / name).read_text(), name
     assert json.loads((out / "model-card.json").read_bytes())["build"] == "b2"
-    assert "The report of b2 is missing" in done.out
+    assert "SIMULATED DATA" in (out / "report/report.html").read_text()
     verify(out, "wine")
 
 
@@ -281,8 +287,7 @@ def test_nothing_released_nothing_exported(_site: Site, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("_no_browser")
 def test_another_builds_report_is_left_out(_site: Site, tmp_path: Path) -> None:
     site = _site.copy(tmp_path / "project")
-    page = site.root / "work/wine/report/report.html"
-    page.write_text(page.read_text().replace("<title>wine 1 b1:", "<title>wine 1 b2:"))
+    second_build(site)
     done = site.run("release", "export", "wine", "--out", str(tmp_path / "bundle"))
     assert done.code == 0 and "The report of b1 is missing" in done.out
     assert not (tmp_path / "bundle/report").exists()

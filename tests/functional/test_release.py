@@ -402,24 +402,27 @@ def test_a_refused_signature_leaves_everything_as_it_was(ready: Site) -> None:
 
 
 def test_a_withdrawal_ends_a_release(released: Site) -> None:
-    assert released.act("withdraw", "app").code == USAGE
-    _refused(released.act("withdraw", "rev", "--reason", "x"), "may not sign approval")
-    nobody = released.act("withdraw", "app", "--reason", "x", "--build", "7")
-    assert nobody.code == USAGE and "b7, which is not signed" in nobody.err
-    done = released.act("withdraw", "app", "--reason", "the wrong frozen set")
+    assert released.act("withdraw", "app", "--build", "1").code == USAGE
+    assert released.act("withdraw", "app", "--reason", "x").code == USAGE  # which build?
+    _refused(
+        released.act("withdraw", "rev", "--build", "1", "--reason", "x"), "may not sign approval"
+    )
+    nobody = released.act("withdraw", "app", "--build", "7", "--reason", "x")
+    assert nobody.code == USAGE and "no signature on b7" in nobody.err
+    done = released.act("withdraw", "app", "--build", "1", "--reason", "the wrong frozen set")
     assert done.code == 0 and "speaks of 00002-sign-off.json" in done.out
     assert "b1 was withdrawn at" in released.verify().out
     assert "the wrong frozen set" in released.run("release", "history", "wine").out
     assert released_of(open_project("wine", released.root), "1") == set()
-    again = released.act("withdraw", "app", "--reason", "x")
-    assert again.code == USAGE and "no build to speak of" in again.err
+    again = released.act("withdraw", "app", "--build", "1", "--reason", "x")
+    assert again.code == USAGE and "no signature on b1 that is in force" in again.err
 
 
 def test_after_a_withdrawal_the_comparison_is_another(released: Site) -> None:
     second_build(released)
     project = open_project("wine", released.root)
     assert comparison_of(project)["released"] is True
-    assert released.act("withdraw", "app", "--reason", "x").code == 0
+    assert released.act("withdraw", "app", "--build", "1", "--reason", "x").code == 0
     assert comparison_of(project)["released"] is False
     stale = released.sign("rev", "review")
     assert stale.code == INTEGRITY
@@ -427,7 +430,7 @@ def test_after_a_withdrawal_the_comparison_is_another(released: Site) -> None:
 
 
 def test_a_withdrawn_build_can_be_signed_anew(released: Site) -> None:
-    assert released.act("withdraw", "app", "--reason", "x").code == 0
+    assert released.act("withdraw", "app", "--build", "1", "--reason", "x").code == 0
     for user, meaning in (("rev", "review"), ("app", "approval")):
         assert released.sign(user, meaning).code == 0
     assert released_of(open_project("wine", released.root), "1") == {1}
@@ -448,7 +451,7 @@ def test_an_amendment_changes_nothing_that_was_signed(released: Site) -> None:
 def test_a_release_is_withdrawn_and_not_refused(released: Site) -> None:
     done = released.act("refuse", "app", "--reason", "x")
     assert done.code == USAGE
-    assert "b1 is released; `lifecycle release withdraw wine` ends a release" in done.err
+    assert "b1 is released; `lifecycle release withdraw wine --build 1` ends a release" in done.err
 
 
 def test_a_refusal_ends_the_signatures_before_it(ready: Site) -> None:

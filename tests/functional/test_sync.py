@@ -188,7 +188,7 @@ def test_a_run_that_the_store_does_not_know(site: Site) -> None:
 
 
 def test_withdrawal_takes_the_alias_and_a_second_release_has_a_version(site: Site) -> None:
-    done = site.act("withdraw", "app", "--reason", "wrong probes")
+    done = site.act("withdraw", "app", "--build", "1", "--reason", "wrong probes")
     assert done.code == 0, done.said
     client = _client(site.root)
     assert ALIAS not in client.get_registered_model("wine").aliases

@@ -32,12 +32,15 @@ def _glioma(page: docs.Block) -> docs.Block:
 
 
 def _on_gliomas(step: docs.Block | docs.Command) -> docs.Block | docs.Command | None:
-    """The same step for the real cohort; None for the refusal of a simulated one."""
+    """The same step for the real cohort; None for what only a simulated one can do."""
     if isinstance(step, docs.Block):
         return _glioma(step)
     if step.codes == (22,) and "SIMULATED" in "".join(step.output):
         return None
-    text = step.text.replace(DEMO, GLIOMA).replace(" --demonstration", "")
+    if "data simulate" in step.text:
+        return None
+    text = step.text.replace("../new-cases.parquet", str(REAL.resolve() / MATRIX))
+    text = text.replace(DEMO, GLIOMA).replace(" --demonstration", "")
     return dataclasses.replace(step, text=text, output=())
 
 

@@ -120,7 +120,7 @@ def test_other_kinds_need_the_role_of_their_meaning_too(lab: Lab) -> None:
 def test_who_left_signs_no_more_and_the_roster_never_falls(lab: Lab) -> None:
     one = lab.add("rev")
     old = lab.record(lab.chain(), "rev")
-    lab.roster([*lab.people()[:2], lab.person("rev", active=False)], "2026-11-30T00:00:00+00:00")
+    lab.roster([*lab.people()[:2], lab.person("rev", active=False)], SIGNED)
     assert lab.chain().links == (one,)  # what rev signed before stays good
     with pytest.raises(UsageError, match="not an active signer of roster 2"):
         lab.add("rev")
@@ -246,3 +246,56 @@ def test_another_classifiers_records_are_refused(lab: Lab) -> None:
     lab.add()
     with pytest.raises(IntegrityError, match="classifier: wine, and by its place it must be gbm"):
         read(lab.releases, "gbm", lab.rosters())
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"version": "9.9"}, "field version"),
+        ({"build": 2}, "field build"),
+        ({"build": None, "built_by": None}, "field build"),
+        ({"built_by": "eve"}, "field built_by"),
+        ({"demonstration": True}, "field demonstration"),
+        ({"subjects": {"dossier/wine/x.json": "a" * 64}}, "field subject"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["withdrawal", "amendment"])
+def test_it_says_of_its_target_what_the_target_says(lab: Lab, kind, change, field) -> None:
+    one = lab.add()
+    with pytest.raises(UsageError, match=field):
+        lab.decide(kind, target=one.digest, **change)
+
+
+def test_only_a_sign_off_is_withdrawn(lab: Lab) -> None:
+    lab.add()
+    no = lab.decide("refusal")
+    with pytest.raises(UsageError, match=r"00002-refusal\.json is no sign-off"):
+        lab.decide("withdrawal", target=no.digest)
+
+
+@pytest.mark.parametrize(
+    ("kind", "user", "meaning"),
+    [
+        ("withdrawal", "rev", "review"),
+        ("withdrawal", "rev", "responsibility"),
+        ("withdrawal", "ada", "responsibility"),
+        ("refusal", "ada", "responsibility"),
+        ("refusal", "ada", "authorship"),
+        ("drill", "app", "approval"),
+        ("amendment", "rev", "review"),
+    ],
+)
+def test_a_kind_has_its_meanings(lab: Lab, kind, user, meaning) -> None:
+    one = lab.add()
+    more = {"target": one.digest} if kind in ("withdrawal", "amendment") else {}
+    more |= {"drill": {"seconds": 1}} if kind == "drill" else {}
+    with pytest.raises(UsageError, match=f"a {kind} cannot mean {meaning}"):
+        lab.decide(kind, user, meaning, **more)
+
+
+def test_no_signature_is_later_than_the_roster_after_its_own(lab: Lab) -> None:
+    lab.add("rev")
+    late = lab.record(lab.chain(), "rev")
+    lab.roster([*lab.people()[:2], lab.person("rev", active=False)], SIGNED)
+    later = _signed(late, signed_at="2026-11-30T14:05:10+01:00")
+    assert "after roster 00002.json was issued" in _forced(lab, later)

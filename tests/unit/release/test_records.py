@@ -4,7 +4,7 @@ import copy
 from dataclasses import replace
 
 import pytest
-from signing import Lab
+from signing import DECIDES, Lab
 
 from lifecycle.errors import IntegrityError, UsageError
 from lifecycle.release.records import DECISION, Record, record_of, statement_of
@@ -17,6 +17,7 @@ def record(lab: Lab) -> Record:
 
 def _decision(record: Record, kind: str, **fields) -> Record:
     bare = {"result": None, "policy": None, "passed": (), "kind": kind, "reason": "why\nand why"}
+    bare["signature"] = replace(record.signature, meaning=DECIDES[kind][1])
     return replace(record, **{**bare, **fields})
 
 
@@ -210,5 +211,5 @@ def test_a_record_that_cannot_be_is_not_signed(
 
 def test_only_a_sign_off_overrides(record: Record) -> None:
     signature = replace(record.signature, meaning="override")
-    with pytest.raises(UsageError, match="only a sign-off overrides"):
+    with pytest.raises(UsageError, match="a withdrawal cannot mean override"):
         statement_of(_decision(record, "withdrawal", target="d" * 64, signature=signature))

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from signing import Lab
+from signing import SIGNED, Lab
 
 from lifecycle.release.standing import (
+    NEEDS,
     latest_release,
     released_builds,
     standing,
@@ -14,8 +15,8 @@ from lifecycle.release.standing import (
 WEAK = {"verdict": "inconclusive", "result": "WARNED"}
 
 
-def _now(lab: Lab, **needs):
-    return standing(lab.chain(), "1", **needs)
+def _now(lab: Lab, needs=NEEDS):
+    return standing(lab.chain(), "1", lambda case: needs)
 
 
 def test_nothing_signed_is_nothing(lab: Lab) -> None:
@@ -53,7 +54,8 @@ def test_the_builder_and_the_author_do_not_count(lab: Lab) -> None:
     lab.add("rev", built_by="rev")
     lab.add("app", "approval", built_by="rev")
     assert _now(lab).partial[0].missing == ("reviewer",)
-    lab.roster([lab.person("ada", roles=("admin", "author", "reviewer")), *lab.people()[1:]])
+    people = [lab.person("ada", roles=("admin", "author", "reviewer")), *lab.people()[1:]]
+    lab.roster(people, SIGNED)
     lab.add("ada", "authorship", build=2)
     lab.add("ada", "review", build=2)
     lab.add("app", "approval", build=2)
@@ -167,3 +169,14 @@ def test_the_latest_release_of_all_versions(lab: Lab) -> None:
     lab.decide("withdrawal", target=last.digest, version="2", build=3)
     version, release = latest_release(lab.chain())
     assert (version, release.subject.build) == ("1", 2)
+
+
+def test_each_case_keeps_the_needs_of_its_own_policy(lab: Lab) -> None:
+    lab.add("rev")
+    lab.decide("refusal", "app", "approval")
+    lab.add("rev", case="e" * 64)
+    needs = {"c" * 64: ("reviewer", "approver"), "e" * 64: ("reviewer",)}
+    found = standing(lab.chain(), "1", lambda case: needs[case])
+    # the looser policy of today releases what was judged by it, and nothing else
+    assert [release.subject.case for release in found.releases] == ["e" * 64]
+    assert not found.partial and len(found.refusals) == 1

@@ -24,6 +24,8 @@ from lifecycle.errors import UnusableInputError
 from lifecycle.report import palette
 from lifecycle.report.figures import _precision_recall
 from lifecycle.report.page import ReportInput, Validation, figures, render
+from lifecycle.report.source import Changes
+from lifecycle.report.text import MINUS
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 EVIL = (
@@ -213,7 +215,7 @@ def test_hostile_cases_patients_and_records(make: SimpleNamespace) -> None:
         content={**make.content, "environment": {EVIL[1]: {EVIL[0]: EVIL[1]}}},
         run={EVIL[0]: EVIL[1], "built": EVIL[1]},
         validation=Validation(False, 2, (EVIL[1],), (EVIL[0],)),
-        environment_changes=[EVIL[1]],
+        changes=Changes(EVIL[0], *[[EVIL[1]]] * 4),
         pin=replace(data.pin, reason=EVIL[1], total=EVIL[0]),
     )
     html = plain(changed)
@@ -229,7 +231,9 @@ def test_figures_are_xml_and_take_names_as_text(make: SimpleNamespace) -> None:
     data = make.rebuild(classes=EVIL)
     before = {EVIL[1]: data.frozen_before["b1"]}
     found = figures(replace(data, frozen_before=before))
-    assert set(found) == {"scores", "tau", "training"}
+    assert set(found) == {
+        "scores", "reportable", "conversions", "tau", "calibration", "training",
+    }  # fmt: skip
     for svg in found.values():
         root = ET.fromstring(svg)
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
@@ -301,8 +305,17 @@ def test_simulated_is_marked_from_either_source(make: SimpleNamespace) -> None:
     for marked in (by_pin, by_record):
         html = plain(marked)
         assert "SIMULATED DATA" in said(html)
-        assert "S\\" not in html.split("@top-left")[1].split(";")[0]
-        assert "SIMULATED\\000020 DATA" in html
+        assert "SIMULATED\\000020 DATA" in html.split("@top-right")[1].split(";")[0]
+
+
+def test_masked_identifiers_are_marked_on_every_page(make: SimpleNamespace) -> None:
+    data = make.rebuild()
+    assert "MASKED" not in plain(data)
+    html = plain(replace(data, masked=True, pin=replace(data.pin, origin="simulated")))
+    mark = html.split("@top-right")[1].split(";")[0]
+    assert "SIMULATED\\000020 DATA" in mark
+    assert "IDENTIFIERS\\000020 MASKED" in mark
+    assert "IDENTIFIERS MASKED: cases and patients have numbers here" in said(html)
 
 
 def test_worst_criteria_stand_first(make: SimpleNamespace) -> None:
@@ -340,6 +353,16 @@ def test_lists_of_cases_are_cut_with_a_count(make: SimpleNamespace) -> None:
     assert f"And {total - 200:,} more" in html
 
 
+def test_directions_are_cut_with_a_count_the_most_frequent_kept(make: SimpleNamespace) -> None:
+    data = make.rebuild()
+    (pair,) = data.agreement.pairs
+    many = replace(pair, directions={f"A{i} -> B{i}": i for i in range(1, 151)})
+    html = plain(replace(data, agreement=replace(data.agreement, pairs=(many,))))
+    rows = tables_of(html)["Contradictions by direction"].every("tr")[1:]
+    assert [row.children[2].all_text() for row in rows] == [str(i) for i in range(150, 50, -1)]
+    assert "50 more are not listed" in html
+
+
 def test_scores_beside_cases_stay_on_their_side_of_tau(make: SimpleNamespace) -> None:
     data = make.rebuild()
     one = replace(data.agreement.conversions[0], case="edge", scores={"b1": {"RTK I": 0.649999}})
@@ -352,8 +375,8 @@ def test_multi_label_scores_say_what_they_amount_to(make: SimpleNamespace) -> No
     data = make.rebuild(task="multi")
     tables = tables_of(plain(data))
     text = next(t for n, t in tables.items() if n.startswith("Conversions")).all_text()
-    assert "(inconclusive)" in text
-    assert "(yes)" in text or "(no)" in text
+    assert "(inconclusive, margin " in text
+    assert "(yes, margin +" in text or f"(no, margin {MINUS}" in text
 
 
 def test_multi_label_results_are_counted_class_by_class(make: SimpleNamespace) -> None:
@@ -413,7 +436,7 @@ def test_unlabelled_sets_have_no_accuracy(make: SimpleNamespace) -> None:
 def test_records_are_shown(make: SimpleNamespace) -> None:
     text = said(plain(make.rebuild()))
     for value in ("5f3a", "0123abc", "1" * 64, "cd" * 32, "machine.cpu",
-                  "libraries.torch: 2.12.0 -> 2.13.0", "feature x7 is constant",
+                  "libraries.torch: 2.12.0 → 2.13.0", "feature x7 is constant",
                   "1 attempt counted", "thrown away"):  # fmt: skip
         assert value in text
     assert "The policy differs from the one in force when the build was made" in text
@@ -451,6 +474,7 @@ def test_contrast_is_sufficient() -> None:
 
 def test_every_colour_is_of_the_palette(make: SimpleNamespace) -> None:
     known = {v for v in vars(palette).values() if isinstance(v, str) and v.startswith("#")}
+    known |= {*palette.COOL, *palette.WARM}
     drawn = known | {"#000000"}  # tick marks' default outline
     html = render(make.rebuild())
     assert set(re.findall(r"#[0-9a-f]{6}\b", html)) <= drawn

@@ -1,0 +1,171 @@
+"""`lifecycle report`: the page as it stands now, refused where the build is not what it was."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from release_site import Done, Site, quiet_dvc
+from reviewing_site import reviewed_site
+
+from lifecycle.dossier import builds as kept
+from lifecycle.dossier.layout import Layout
+from lifecycle.workflows.changes import changes_between
+from lifecycle.workflows.divergences import keep_divergence
+from lifecycle.workflows.project import open_project
+
+UNUSABLE, INTEGRITY = 10, 12
+PAGE = "work/wine/review/report.html"
+
+
+@pytest.fixture(scope="module")
+def _reviewed(_built: Path, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """Wine b1 released, b2 contradicts it and is judged."""
+    return reviewed_site(_built, tmp_path_factory.mktemp("reporting"))
+
+
+@pytest.fixture
+def site(_reviewed: Site, tmp_path: Path) -> Site:
+    return _reviewed.copy(tmp_path / "project")
+
+
+def report(site: Site, *more: str) -> Done:
+    with quiet_dvc():
+        return site.run("report", "wine", *more)
+
+
+def test_it_says_who_signed(site: Site) -> None:
+    before = (site.root / "work/wine/report/report.html").read_bytes()
+    with quiet_dvc():
+        signed = site.act("refuse", "app", "--reason", "contradicts b1 <b>too often</b>")
+    assert signed.code == 0, signed.said
+    done = report(site)
+    assert done.code == 0, done.said
+    assert done.out.strip().endswith(PAGE)
+    page = (site.root / PAGE).read_text(encoding="utf-8")
+    assert "Dr app" in page and "refused" in page
+    assert "contradicts b1 &lt;b&gt;too often&lt;/b&gt;" in page
+    # the pipeline's own report is an output of DVC and is left alone
+    assert (site.root / "work/wine/report/report.html").read_bytes() == before
+    assert "Dr app" not in before.decode()
+
+
+def test_discordant_cases_are_named_with_every_build(site: Site) -> None:
+    assert report(site).code == 0
+    page = (site.root / PAGE).read_text(encoding="utf-8")
+    agreement = json.loads((site.root / "work/wine/comparison/agreement.json").read_bytes())
+    discordant = agreement["agreement"]["discordant"]
+    assert discordant, "the site has contradictions"
+    assert all(one["case"] in page for one in discordant)
+    lines = (site.root / "work/wine/review/cases.csv").read_text().splitlines()
+    assert sum(",discordant," in line for line in lines) == len(discordant)
+
+
+def test_identifiers_can_be_masked(site: Site) -> None:
+    out = site.root.parent / "masked"
+    done = report(site, "--deidentify", "--output", str(out))
+    assert done.code == 0, done.said
+    build = kept.read_build(Layout(site.root, "wine"), 2)
+    names = {*kept.frozen_predictions(build).ids, *kept.holdout_predictions(build).ids}
+    assert all(len(name) > 3 for name in names)
+    for path in (out / "report.html", out / "cases.csv", *(out / "figures").iterdir()):
+        text = path.read_text(encoding="utf-8")
+        assert not [name for name in names if name in text], path.name
+    assert "case " in (out / "cases.csv").read_text()
+
+
+def test_a_text_that_names_a_case_is_not_let_through(site: Site) -> None:
+    build = kept.read_build(Layout(site.root, "wine"), 2)
+    name = kept.frozen_predictions(build).ids[0]
+    with quiet_dvc():
+        assert site.act("refuse", "app", "--reason", f"see {name}").code == 0
+    out = site.root.parent / "named"
+    done = report(site, "--deidentify", "--output", str(out))
+    assert done.code == UNUSABLE and "still names 1" in done.err
+    assert not out.exists()
+
+
+def _flip_verdict(root: Path) -> None:
+    path = root / "dossier/wine/verdicts/b2.json"
+    path.write_text(path.read_text().replace('"fail"', '"pass"'), encoding="utf-8")
+
+
+def _flip_scores(root: Path) -> None:
+    path = root / "dossier/wine/builds/b2/frozen.parquet"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        _flip_verdict,
+        _flip_scores,
+        lambda root: (root / "dossier/wine/verdicts/b2.json").unlink(),
+        lambda root: shutil.rmtree(root / "work/wine/comparison"),
+        lambda root: (root / "work/wine/validation/result.json").unlink(),
+        lambda root: (root / "dossier/wine/frozen.json").write_text("{}"),
+    ],
+    ids=["verdict", "scores", "no verdict", "no comparison", "no validation", "pin"],
+)
+def test_an_unfinished_or_tampered_build_has_no_report(site: Site, harm) -> None:
+    harm(site.root)
+    done = report(site)
+    assert done.code == INTEGRITY, done.said
+    assert done.err.startswith("error: ") and not (site.root / PAGE).exists()
+
+
+def test_what_dvc_calls_changed_is_named(site: Site) -> None:
+    (site.root / "work/wine/curves.csv").write_text("epoch\n", encoding="utf-8")
+    done = site.run("report", "wine")
+    assert done.code == INTEGRITY and "work/wine/curves.csv" in done.err
+
+
+def test_a_strangers_folder_is_not_replaced(site: Site, tmp_path: Path) -> None:
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / "thesis.txt").write_text("years of work")
+    done = report(site, "--output", str(out))
+    assert done.code == UNUSABLE and "name another" in done.err
+    assert [path.name for path in out.iterdir()] == ["thesis.txt"]
+
+
+def test_without_a_browser_nothing_is_half_made(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lifecycle.workflows.printing.shutil.which", lambda name: None)
+    done = report(site, "--pdf")
+    assert done.code == UNUSABLE and "Chromium" in done.err
+    assert not (site.root / "work/wine/review").exists()
+
+
+def test_a_divergence_that_was_looked_for_is_in_it(site: Site) -> None:
+    project = open_project("wine", site.root)
+    point = {"step": 1, "epoch": 1, "in_epoch": 1, "sine": 1e-9, "changed": 3, "argmax": 0}
+    keep_divergence(project, {**_found(), "growth": [point, {**point, "step": 2, "sine": 1e-6}]})
+    assert report(site).code == 0
+    assert "iverge" in (site.root / PAGE).read_text(encoding="utf-8")
+    path = site.root / "work/wine/divergence/b2.json"
+    path.write_text(path.read_text().replace("1e-09", "1e-08"), encoding="utf-8")
+    assert report(site).code == INTEGRITY
+
+
+def _found() -> dict[str, object]:
+    return {
+        "classifier": "wine", "version": "1", "builds": ["b1", "b2"], "same": False,
+        "traced": [True, True], "epochs": 2, "steps": 2, "environment": [],
+        "trace": {"step": 1, "epoch": 1, "in_epoch": 1, "where": "state"},
+        "replays": [], "first": None, "cases": 10,
+    }  # fmt: skip
+
+
+def test_what_changed_between_two_builds(site: Site) -> None:
+    layout = Layout(site.root, "wine")
+    one, two = (kept.read_build(layout, number) for number in (1, 2))
+    changes = changes_between(site.root, one, two)
+    assert changes.before == "b1"
+    assert not changes.data and not changes.parameters
+    assert any("commit" in line or "without git" in line for line in changes.code)
