@@ -72,7 +72,10 @@ def _multi(predictions: Predictions, cutoffs: Cutoffs) -> NDArray[np.int8]:
     yes = scores >= np.asarray(cutoffs.yes)
     yes &= ~_listed(predictions.classes, cutoffs, REFUSED_YES)
     ruled_out = (scores <= no) & ~_listed(predictions.classes, cutoffs, REFUSED_NO)
-    return np.where(yes, 1, np.where(ruled_out, -1, 0)).astype(np.int8)
+    state = np.zeros(scores.shape, dtype=np.int8)
+    state[ruled_out] = -1
+    state[yes] = 1  # a score that is both is called: `_check_order` forbids cutoffs that cross
+    return state
 
 
 def _listed(classes: tuple[str, ...], cutoffs: Cutoffs, key: str) -> NDArray[np.bool_]:

@@ -15,7 +15,11 @@ from lifecycle.numerics.fingerprint import changed_keys
 from lifecycle.report.source import Changes, Features
 
 COMMITS = 12  # subjects that are listed; the report says how many more there are
-WATCHED = ("lifecycle", "pipelines", "dvc.yaml", "params.yaml", "requirements.lock")
+FILES = 12  # files that are listed
+WATCHED = (
+    *("lifecycle", "pipelines", "dvc.yaml", "params.yaml", "requirements.lock"),
+    ":!pipelines/environment/dvc.lock",  # a lock file, which every build changes
+)
 _SHOWN = 12  # characters of a digest
 
 
@@ -110,9 +114,19 @@ def _code(root: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterato
         yield "without git nobody can say which code was used"
     elif one != two:
         subjects = _git(root, "log", "--no-decorate", "--format=%h %s", f"{one}..{two}")
-        touched = _git(root, "diff", "--stat=100", one, two, "--", *WATCHED)
+        touched = _git(root, "diff", "--numstat", one, two, "--", *WATCHED)
         yield from _commits(subjects, one, two)
-        yield from (line.strip() for line in (touched or ())[-_SHOWN:])
+        yield from _files(touched or (), one, two)
+
+
+def _files(touched: Sequence[str], one: str, two: str) -> Iterator[str]:
+    """`params.yaml: 2 lines more, 1 less`, from `git diff --numstat`."""
+    for line in touched[:FILES]:
+        more, less, name = line.split("\t", 2)
+        counts = "not text" if more == "-" else f"{more} lines more, {less} less"
+        yield f"{name}: {counts}"
+    if len(touched) > FILES:
+        yield f"and {len(touched) - FILES} more files: git diff {one[:_SHOWN]} {two[:_SHOWN]}"
 
 
 def _commits(subjects: Sequence[str] | None, one: str, two: str) -> Iterator[str]:

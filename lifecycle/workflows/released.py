@@ -281,8 +281,8 @@ def _numbers(values: Any) -> NDArray[np.float64]:
 def _require_reals(values: NDArray[Any]) -> None:
     for place, value in np.ndenumerate(values):
         if not isinstance(value, (int, float, np.integer, np.floating)):
-            where = ", ".join(f"{what} {i + 1}" for what, i in zip(_AXES, place, strict=False))
-            raise UnusableInputError(f"{where}: {value!r} is not a number; NaN says missing")
+            at = "".join(f", {what} {i + 1}" for what, i in zip(_AXES, place, strict=False))
+            raise UnusableInputError(f"values{at}: {value!r} is not a number; NaN says missing")
 
 
 def _names(ids: Sequence[str]) -> tuple[str, ...]:

@@ -102,18 +102,19 @@ def _tamper(site: Site) -> Path:
 def test_a_message_that_nobody_gets_changes_no_exit_code(
     where: str, site: Site, tmp_path: Path
 ) -> None:
-    _tamper(site)
     table, calls = tmp_path / "new.csv", tmp_path / "calls.csv"
     table.write_text("id,alcohol\na,1\n")
     with Path("/dev/full").open("w") as full:
         out = subprocess.DEVNULL if where == "full" else "gone"
         said = partial(_gone, site.root, out=out, err=full if where == "full" else "gone")
+        for what in ("withdraw", "amend"):
+            words = (what, "wine", "--build", "1", "--reason", "x", "--yes", "--key", "nobody.pem")
+            assert said(*words) == UNUSABLE
+        assert said("verify", "wine") == 0
+        _tamper(site)
         assert said("verify", "wine") == INTEGRITY
         assert said("no-such-command") == USAGE
         assert said("predict", "wine", str(table), "--out", str(calls)) == INTEGRITY
-        for what in ("withdraw", "amend"):
-            words = (what, "wine", "--reason", "x", "--yes", "--key", "nobody.pem")
-            assert said(*words) == UNUSABLE
     assert not calls.exists() and site.records() == ["00001-sign-off.json", "00002-sign-off.json"]
 
 
