@@ -12,7 +12,7 @@ from typing import Any
 
 from lifecycle.domain.digests import canonical_json, digest_of, sha256
 from lifecycle.domain.predictions import Predictions
-from lifecycle.dossier.files import folder_whole, read_record, write_json
+from lifecycle.dossier.files import folder_whole, read_evidence, read_record, write_json
 from lifecycle.dossier.layout import Layout
 from lifecycle.dossier.predictions import read_parquet
 from lifecycle.errors import IntegrityError, UnusableInputError
@@ -143,7 +143,7 @@ def _verify_files(build: Build) -> None:
         state = "is missing" if name in expected else "does not belong here"
         raise IntegrityError(f"{build.folder / name} {state}")
     for name, digest in sorted(build.files.items()):
-        if sha256((build.folder / name).read_bytes()) != digest:
+        if sha256(read_evidence(build.folder / name)) != digest:
             raise IntegrityError(f"{build.folder / name} was changed; restore it from git")
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from lifecycle.domain.digests import digest_of, sha256
 from lifecycle.domain.predictions import Cutoffs
 from lifecycle.dossier.builds import Build
-from lifecycle.dossier.files import read_record, write_json
+from lifecycle.dossier.files import read_evidence, read_record, write_json
 from lifecycle.dossier.layout import Layout
 from lifecycle.errors import IntegrityError
 
@@ -204,4 +204,4 @@ def digests(layout: Layout) -> dict[str, str] | None:
     """SHA-256 of every file of rehearsals by name, or None: what DVC watches for the gate."""
     place = folder(layout)
     paths = sorted(place.glob("b*.json")) if place.is_dir() else []
-    return {path.name: sha256(path.read_bytes()) for path in paths} or None
+    return {path.name: sha256(read_evidence(path)) for path in paths} or None

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from lifecycle.domain.digests import canonical_array, canonical_json, sha256
 from lifecycle.dossier.builds import Build
+from lifecycle.dossier.files import read_evidence
 from lifecycle.errors import IntegrityError
 
 SCHEMA = "lifecycle/trace/1"
@@ -144,4 +145,4 @@ def trace_of(build: Build) -> Trace | None:
     if TRACE not in build.files:
         return None
     path = build.folder / TRACE
-    return from_bytes(path.read_bytes(), str(path))
+    return from_bytes(read_evidence(path), str(path))

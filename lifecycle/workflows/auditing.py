@@ -23,7 +23,7 @@ from lifecycle.release.chain import Chain, Link
 from lifecycle.release.files import read_plain
 from lifecycle.release.roster import read_rosters
 from lifecycle.release.standing import Standing, standing, versions
-from lifecycle.release.subjects import pin_subjects, subjects_of
+from lifecycle.release.subjects import pin_subjects, require_plain, subjects_of
 from lifecycle.release.tested import tested_fields
 from lifecycle.workflows.auditing_beside import verify_beside
 
@@ -123,6 +123,7 @@ def _verify_files(layout: Layout, chain: Chain, weights: bool) -> int:
     Raises:
         IntegrityError: names every file that differs, with the record that names it.
     """
+    require_plain(layout)
     signed: dict[tuple[str, str], Path] = {}
     for link in chain.links:
         for name, digest in link.record.subjects.items():
