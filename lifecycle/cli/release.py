@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -17,6 +17,19 @@ if TYPE_CHECKING:
 PASSPHRASE = "LIFECYCLE_PASSPHRASE"  # noqa: S105  # the variable's name
 MEANINGS = click.Choice(["review", "approval", "override", "authorship", "responsibility"])
 _Command = TypeVar("_Command", bound=Callable[..., object])
+
+
+class BuildNumber(click.ParamType[int]):
+    """The number of a build, with or without its b."""
+
+    name = "build"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """N of `bN` or `N`."""
+        text = str(value).removeprefix("b")
+        if not (text.isascii() and text.isdecimal()) or int(text) < 1:
+            self.fail(f"{value!r} is no build's name, such as b2", param, ctx)
+        return int(text)
 
 
 def signer(work: _Command) -> _Command:
@@ -174,7 +187,7 @@ def refuse(
 
 @command.command("withdraw")
 @click.argument("name")
-@click.option("--build", type=click.IntRange(min=1), required=True, help="N of bN.")
+@click.option("--build", type=BuildNumber(), required=True, help="bN, or N.")
 @click.option("--reason", required=True, help="Why it is withdrawn.")
 @signer
 def withdraw(
@@ -194,7 +207,7 @@ def withdraw(
 
 @command.command("amend")
 @click.argument("name")
-@click.option("--build", type=click.IntRange(min=1), help="N of bN; the newest release by default.")
+@click.option("--build", type=BuildNumber(), help="bN, or N; the newest release by default.")
 @click.option("--reason", required=True, help="What is added to the record.")
 @signer
 def amend(
@@ -325,9 +338,11 @@ def _signed(
     proposal: Proposal, key: Path, passphrase_fd: int | None, yes: bool, aside: bool = False
 ) -> None:
     """Show, ask, sign, and say where the record stands."""
+    from lifecycle.release.keys import read_private
     from lifecycle.workflows.audited import described
     from lifecycle.workflows.signing import sign
 
+    read_private(key)  # a key that cannot be used is said before anything is asked
     click.echo(described(proposal), err=aside)
     _ask("Sign this?", yes)
     link = sign(proposal, key, passphrase(passphrase_fd))

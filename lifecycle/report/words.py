@@ -274,13 +274,25 @@ def power(data: ReportInput) -> list[str]:
     needed, there = shown.get("patients_needed"), shown.get("patients")
     said = []
     if isinstance(needed, int) and isinstance(there, int):
-        can = "is large enough to show" if there >= needed else "is too small ever to show"
-        twin = " (a rebuild of the same bits shows it without counting)" if there < needed else ""
         said.append(
             f"The policy needs at least {many(needed, 'patient')} with a reported case, even "
-            f"without a single contradiction; with {there:,} this set {can} consistency{twin}."
+            f"without a single contradiction; {_enough(data, needed, there)}."
         )
     return said
+
+
+def _enough(data: ReportInput, needed: int, there: int) -> str:
+    """Patients of the set, and those whom the builds report: only these count."""
+    if there < needed:
+        return (
+            f"with {there:,} this set is too small ever to show consistency (a rebuild of the same "
+            "bits shows it without counting)"
+        )
+    if data.agreement is None:
+        return f"this set has {there:,}, so it can show consistency if enough of them are reported"
+    m = data.agreement.series.m
+    can = "enough to show" if m >= needed else "too few to show"
+    return f"this set has {there:,}, of whom all builds report {m:,}: {can} consistency"
 
 
 def attempts(data: ReportInput) -> str:

@@ -48,6 +48,21 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """A build that was refused and is no release, as its run should show it.
+
+    Attributes:
+        runs: MLflow runs that made the build, the best first.
+        tags: of the run.
+        files: name -> content, artifacts of the run below `release/`.
+    """
+
+    runs: tuple[str, ...]
+    tags: Mapping[str, str]
+    files: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Mirror:
     """A classifier, as the registry should show it.
 
@@ -57,6 +72,7 @@ class Mirror:
         note: its description, Markdown.
         versions: releases, in order.
         released: record of the release that the alias points to; None where none is in force.
+        refused: builds that were refused.
     """
 
     name: str
@@ -64,6 +80,7 @@ class Mirror:
     note: str
     versions: tuple[Version, ...]
     released: str | None
+    refused: tuple[Refused, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,11 +316,13 @@ def _of_runs(mlflow: Any, wanted: Mirror) -> Iterator[Difference]:
     """Tags and artifacts of the runs; the newest release of a run says its tags."""
     tags: dict[str, Mapping[str, str]] = {}
     files: dict[str, dict[str, bytes]] = {}
-    for version in wanted.versions:
-        run_id = next((one for one in version.runs if _run(mlflow, one) is not None), None)
+    said = [(one.runs, one.tags, one.files) for one in wanted.refused]
+    said += [(one.runs, one.run_tags, one.files) for one in wanted.versions]
+    for runs, run_tags, artifacts in said:
+        run_id = next((one for one in runs if _run(mlflow, one) is not None), None)
         if run_id is not None:
-            tags[run_id] = version.run_tags
-            files[run_id] = {**files.get(run_id, {}), **version.files}
+            tags[run_id] = run_tags
+            files[run_id] = {**files.get(run_id, {}), **artifacts}
     for run_id, expected in tags.items():
         yield from _of_run(mlflow, run_id, expected)
         yield from _of_artifacts(mlflow, run_id, files[run_id])

@@ -169,7 +169,8 @@ def compare_builds(project: Project, names: tuple[str, ...], as_json: bool) -> s
             raise UsageError(f"{project.name} {version} has no build {name!r}: {', '.join(builds)}")
     chosen = [builds[name] for name in (names or builds)]
     if len(chosen) < 2:
-        raise UsageError(f"{project.name} {version} has one build only; nothing to compare")
+        few = "name at least two builds" if len(builds) > 1 else "it has one build only"
+        raise UsageError(f"{project.name} {version}: nothing to compare: {few}")
     aligned = align({build.name: frozen_predictions(build) for build in chosen})
     policy = project.classifier.policy
     level = attempt_level(policy.alpha, max(1, attempt_of(project, chosen[-1])))

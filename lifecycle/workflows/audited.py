@@ -38,6 +38,7 @@ def described(proposal: Proposal) -> str:
     if proposal.target is not None:
         lines.append(f"speaks of {proposal.target.path.name}")
     lines += [f"held against it: {text}" for text in proposal.findings]
+    lines += [f"REFUSED BEFORE by {text}" for text in proposal.refused]
     lines += [f"reason: {proposal.reason}"] if proposal.reason else []
     lines.append(f"{len(proposal.subjects)} files are bound by their SHA-256")
     return "\n".join(lines)

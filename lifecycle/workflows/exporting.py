@@ -53,7 +53,7 @@ from lifecycle.workflows.openssf import WeightsKey, sign_weights
 from lifecycle.workflows.openssf import how as how_signed
 from lifecycle.workflows.printing import print_page
 from lifecycle.workflows.project import Project
-from lifecycle.workflows.reporting import report_now
+from lifecycle.workflows.reporting import PAGE, report_now
 
 LOCK, SUMS, HOW = "requirements.lock", "SHA256SUMS", "VERIFY.md"
 BOM = "ml-bom.cdx.json"
@@ -269,8 +269,9 @@ def _write_report(project: Project, facts: Facts, folder: Path) -> list[str]:
     try:
         if current_build(project)[0].number != number:
             return [
-                f"{gone}: the pipeline stands at another build; the report is an artifact of the "
-                "build's run, or check out its commit and run `dvc repro`."
+                f"{gone}: the pipeline stands at another build. MLflow keeps it with the build's "
+                f"run (release/{PAGE}); or run `lifecycle rebuild {project.name}` in the "
+                f"environment of b{number}, which makes it current again, and export then."
             ]
         page = report_now(project, folder / "report")
     except LifecycleError as error:

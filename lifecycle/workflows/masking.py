@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lifecycle.consistency.agree import Agreement, Discordant
+from lifecycle.consistency.align import take
 from lifecycle.domain.digests import sha256
 from lifecycle.domain.predictions import Predictions
 from lifecycle.domain.verdict import Verdict
@@ -30,12 +31,14 @@ class Mask:
     groups: Mapping[str, str]
 
     def of(self, predictions: Predictions) -> Predictions:
-        """Predictions under these names."""
+        """Predictions under these names, in their order: the file's own would tell who is who."""
+        order = sorted(range(len(predictions.ids)), key=lambda k: self.cases[predictions.ids[k]])
+        shown = take(predictions, order)
         return dataclasses.replace(
-            predictions,
-            ids=tuple(self.cases[name] for name in predictions.ids),
-            patients=tuple(self.patients[name] for name in predictions.patients),
-            groups=tuple(self.groups[name] for name in predictions.groups),
+            shown,
+            ids=tuple(self.cases[name] for name in shown.ids),
+            patients=tuple(self.patients[name] for name in shown.patients),
+            groups=tuple(self.groups[name] for name in shown.groups),
         )
 
     def named(self, found: Discordant) -> Discordant:
@@ -125,10 +128,13 @@ def _verdict(verdict: Verdict, mask: Mask) -> Verdict:
 
 
 def _agreement(agreement: Agreement, mask: Mask) -> Agreement:
+    def named(found: Iterable[Discordant]) -> tuple[Discordant, ...]:
+        return tuple(sorted((mask.named(one) for one in found), key=lambda one: one.case))
+
     return dataclasses.replace(
         agreement,
-        discordant=tuple(mask.named(one) for one in agreement.discordant),
-        conversions=tuple(mask.named(one) for one in agreement.conversions),
+        discordant=named(agreement.discordant),
+        conversions=named(agreement.conversions),
     )
 
 

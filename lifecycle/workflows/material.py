@@ -143,7 +143,15 @@ def _signature(link: Link, rosters: tuple[Roster, ...]) -> Signature:
 
 
 def _standing_said(where: Standing, build: int) -> str:
-    """Where a build stands; the last word counts."""
+    """Where a build stands, and which other one is in force."""
+    said, current = _decided(where, build), where.current
+    if current is None or current.subject.build == build:
+        return said
+    return f"{said}; released is b{current.subject.build}"
+
+
+def _decided(where: Standing, build: int) -> str:
+    """The last word on a build."""
     released = [one for one in where.releases if one.subject.build == build]
     if released and released[-1].withdrawn is not None:
         return "withdrawn"

@@ -13,14 +13,15 @@ from lifecycle.release.case import from_json
 from lifecycle.release.chain import Chain, Link
 from lifecycle.release.model_card import SIMULATED, title_of_report
 from lifecycle.release.standing import Release
-from lifecycle.tracking.notes import markdown, table
-from lifecycle.tracking.registry import Mirror, Version, compare
+from lifecycle.tracking.notes import markdown, plain, table
+from lifecycle.tracking.registry import Mirror, Refused, Version, compare
 from lifecycle.workflows.auditing import standings_of
 from lifecycle.workflows.boundary import say
 from lifecycle.workflows.project import Project
 from lifecycle.workflows.reporting import PAGE
 from lifecycle.workflows.signing import chain_of
 
+_LONGEST = 500  # characters of a reason in a tag; the record has the whole
 VIEWED = (
     "Anyone can edit this page. The signed files in `dossier/` are the truth: "
     "`lifecycle release verify`."
@@ -34,8 +35,9 @@ def mirror_of(project: Project) -> Mirror:
         IntegrityError: the chain, a case or a build was changed.
     """
     chain = chain_of(project)
+    standings = standings_of(project.layout, chain)
     releases = sorted(
-        (release for one in standings_of(project.layout, chain) for release in one.releases),
+        (release for one in standings for release in one.releases),
         key=lambda release: release.number,
     )
     force = [release for release in releases if release.withdrawn is None]
@@ -46,7 +48,19 @@ def mirror_of(project: Project) -> Mirror:
         note=_standing(project, force),
         versions=tuple(_version(project, chain, release) for release in releases),
         released=_completing(chain, force[-1]) if force else None,
+        refused=tuple(_refused(project, link) for one in standings for link in one.refusals),
     )
+
+
+def _refused(project: Project, link: Link) -> Refused:
+    record = link.record
+    build = kept.read_build(project.layout, int(record.build or 0))
+    tags = {
+        "signed": f"refused {record.signature.signed_at}",
+        "refused.because": plain(record.reason or "")[:_LONGEST],
+        "record": link.digest,
+    }
+    return Refused(_runs(project, build), tags, {link.path.name: link.path.read_bytes()})
 
 
 def _standing(project: Project, force: Sequence[Release]) -> str:
@@ -188,7 +202,7 @@ def mirror_signed(project: Project) -> None:
     cure = f"`lifecycle release sync {project.name}` repairs it"
     try:
         wanted = mirror_of(project)
-        if not wanted.versions:
+        if not wanted.versions and not wanted.refused:
             return
         _, left = compare(project.root, wanted, repair=True)
     except ImportError:

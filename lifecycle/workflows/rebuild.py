@@ -47,7 +47,10 @@ def rebuild(names: tuple[str, ...], force: bool, root: Path | None = None) -> in
     for name in chosen:
         say(_verdict_line(name))
     if _untracked(place):
-        say("keep the record in git: git add dossier weights dvc.lock pipelines/environment")
+        say(
+            "keep the record in git: "
+            "git add params.yaml dossier weights dvc.lock pipelines/environment"
+        )
     return code
 
 

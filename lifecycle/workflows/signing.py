@@ -52,6 +52,8 @@ class Proposal:
         target: the record that is withdrawn or amended.
         findings: what the machine holds against a refused build.
         drill: facts of a recovery drill.
+        refused: earlier refusals of the build: who, when and why. They end the signatures before
+            them; whoever signs after one is shown it.
     """
 
     project: Project
@@ -67,6 +69,7 @@ class Proposal:
     target: Link | None = None
     findings: tuple[str, ...] = ()
     drill: Mapping[str, Any] | None = None
+    refused: tuple[str, ...] = ()
 
 
 def rosters_of(project: Project, trust: str | None = None) -> tuple[Roster, ...]:
@@ -117,6 +120,16 @@ def propose_sign_off(
         _about_build(project, judged, "sign-off", meaning),
         reason=reason,
         demonstration=demonstration,
+        refused=_refusals(chain, judged),
+    )
+
+
+def _refusals(chain: Chain, judged: Judged) -> tuple[str, ...]:
+    found = (link.record for link in chain.links if link.record.kind == "refusal")
+    return tuple(
+        f"{one.signature.printed_name} at {one.signature.signed_at}: {one.reason}"
+        for one in found
+        if (one.version, one.build) == (judged.case.version, judged.case.build)
     )
 
 

@@ -70,7 +70,8 @@ def _in_force(site: Site) -> set[int]:
 def test_a_looser_policy_releases_nothing_that_was_judged_before(ready: Site) -> None:
     assert ready.sign("rev", "review").code == 0
     assert ready.act("refuse", "app", "--reason", "no").code == 0
-    assert ready.sign("rev", "review").code == 0
+    after = ready.sign("rev", "review")
+    assert after.code == 0 and "REFUSED BEFORE by Dr app" in after.out
     _ask_for(ready, "[reviewer]")
     assert _in_force(ready) == set()
     assert "missing approver" in ready.verify().out
@@ -95,7 +96,7 @@ def test_a_withdrawal_run_again_ends_no_other_release(released: Site) -> None:
     for user, meaning in (("rev", "review"), ("app", "approval")):
         assert released.sign(user, meaning).code == 0
     assert _in_force(released) == {1, 2}
-    words = ("withdraw", "app", "--build", "2", "--reason", "wrong probes")
+    words = ("withdraw", "app", "--build", "b2", "--reason", "wrong probes")
     assert released.act(*words).code == 0
     again = released.act(*words)
     assert again.code == USAGE and "no signature on b2 that is in force" in again.err

@@ -47,7 +47,7 @@ docs = _load_docs_commands()
 ROOT: Path = docs.ROOT
 PAGES: list[str] = docs.pages()
 EVERY = [command for page in PAGES for command in docs.commands(page)]
-PROGRAMS = {"lifecycle", "dvc", "make", "git", "mlflow", "createdb", "export", "printf", "cd"}
+PROGRAMS = {"lifecycle", "dvc", "make", "git", "mlflow", "createdb", "export", "printf", "(cd"}
 
 
 def _text(page: str) -> str:

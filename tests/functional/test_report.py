@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from release_site import Done, Site, quiet_dvc
-from reviewing_site import reviewed_site
+from reviewing_site import own_store, reviewed_site
 
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier.layout import Layout
+from lifecycle.tracking.store import mlflow_at
 from lifecycle.workflows.changes import changes_between
 from lifecycle.workflows.divergences import keep_divergence
 from lifecycle.workflows.project import open_project
@@ -29,6 +33,13 @@ def _reviewed(_built: Path, tmp_path_factory: pytest.TempPathFactory) -> Site:
 @pytest.fixture
 def site(_reviewed: Site, tmp_path: Path) -> Site:
     return _reviewed.copy(tmp_path / "project")
+
+
+def _origin(site: Site) -> Path:
+    """The folder that MLflow's records of a copied project still name."""
+    with closing(sqlite3.connect(site.root / "mlflow.db")) as store:
+        (uri,) = store.execute("SELECT artifact_uri FROM runs LIMIT 1").fetchone()
+    return Path(uri.removeprefix("file://").partition("/mlartifacts/")[0])
 
 
 def report(site: Site, *more: str) -> Done:
@@ -50,6 +61,20 @@ def test_it_says_who_signed(site: Site) -> None:
     # the pipeline's own report is an output of DVC and is left alone
     assert (site.root / "work/wine/report/report.html").read_bytes() == before
     assert "Dr app" not in before.decode()
+    assert "released is b1" in page
+
+
+def test_mlflow_shows_a_refusal(site: Site) -> None:
+    own_store(site.root, _origin(site))
+    with quiet_dvc():
+        done = site.act("refuse", "app", "--reason", "contradicts b1")
+    assert done.code == 0 and "MLflow's registry shows it" in done.err, done.said
+    run = json.loads((site.root / "work/wine/build/run.json").read_bytes())["run"]
+    with mlflow_at(site.root) as mlflow:
+        tags = mlflow.get_run(run).data.tags
+        names = [one.path for one in mlflow.MlflowClient().list_artifacts(run, "release")]
+    assert tags["signed"].startswith("refused ") and tags["refused.because"] == "contradicts b1"
+    assert "release/00003-refusal.json" in names
 
 
 def test_discordant_cases_are_named_with_every_build(site: Site) -> None:
@@ -73,7 +98,12 @@ def test_identifiers_can_be_masked(site: Site) -> None:
     for path in (out / "report.html", out / "cases.csv", *(out / "figures").iterdir()):
         text = path.read_text(encoding="utf-8")
         assert not [name for name in names if name in text], path.name
-    assert "case " in (out / "cases.csv").read_text()
+    # neither the file's order nor that of the figures' points tells who is who
+    kinds: dict[str, list[str]] = {}
+    for row in csv.DictReader((out / "cases.csv").open(encoding="utf-8")):
+        kinds.setdefault(row["kind"], []).append(row["case"])
+    assert kinds and all(found == sorted(found) for found in kinds.values())
+    assert all(name.startswith("case ") for found in kinds.values() for name in found)
 
 
 def test_a_text_that_names_a_case_is_not_let_through(site: Site) -> None:

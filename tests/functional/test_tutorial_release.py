@@ -39,7 +39,7 @@ def _on_gliomas(step: docs.Block | docs.Command) -> docs.Block | docs.Command | 
         return None
     if "data simulate" in step.text:
         return None
-    text = step.text.replace("../new-cases.parquet", str(REAL.resolve() / MATRIX))
+    text = step.text.replace("../cases.parquet", str(REAL.resolve() / MATRIX))
     text = text.replace(DEMO, GLIOMA).replace(" --demonstration", "")
     return dataclasses.replace(step, text=text, output=())
 
