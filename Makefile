@@ -5,13 +5,16 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: rebuild test test-all check env docs bench clean
+.PHONY: rebuild test test-browser test-all check env docs bench clean
 
 rebuild: env  ## environment, then `dvc repro`: the main job
 	lifecycle rebuild
 
 test: check  ## environment, static checks, then the tests (under 12 minutes on 2 cores)
-	OMP_NUM_THREADS=1 pytest -n 2 --dist worksteal -m "not slow"
+	OMP_NUM_THREADS=1 pytest -n 2 --dist worksteal -m "not slow and not browser"
+
+test-browser: env  ## the pages in headless Chromium, and MLflow on PostgreSQL (some minutes)
+	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile -m browser
 
 test-all: check  ## all tests, also the long ones
 	OMP_NUM_THREADS=1 pytest -n 2 --dist worksteal

@@ -35,7 +35,7 @@ _ANONYMOUS = """folder => {
     if (text.includes(folder)) walk.currentNode.nodeValue = text.replaceAll(folder, '…');
   }
 }"""
-WAIT = 20_000  # milliseconds for something to be seen
+WAIT = 60_000  # milliseconds for something to be seen
 _MODE = "workflowType=machine_learning"
 
 
@@ -61,7 +61,10 @@ def user_interface(root: Path, *words: str, folder: Path) -> Iterator[tuple[str,
             yield f"http://127.0.0.1:{port}", said.read_text()
         finally:
             process.send_signal(signal.SIGINT)
-            code = process.wait(timeout=30)
+            try:
+                code = process.wait(timeout=120)
+            finally:
+                process.kill()
     assert code == 0, said.read_text()
 
 

@@ -12,6 +12,7 @@ from lifecycle.release.fields import time_of
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WAIT = 120.0  # seconds; printing takes 2 to 3
+_PART = re.compile(rb"node[0-9]{8}")
 _MOMENT = re.compile(rb"(/(?:CreationDate|ModDate) \(D:)\d{14}[+-]\d\d'\d\d'\)")
 
 
@@ -51,4 +52,10 @@ def _timeless(data: bytes, at: str) -> bytes:
     moment = time_of(at)
     digits, zone = moment.strftime("%Y%m%d%H%M%S").encode(), moment.strftime("%z")
     offset = f"{zone[:3]}'{zone[3:5]}'".encode()
-    return _MOMENT.sub(lambda found: found[1] + digits + offset + b")", data)
+    return _numbered(_MOMENT.sub(lambda found: found[1] + digits + offset + b")", data))
+
+
+def _numbered(data: bytes) -> bytes:
+    """Chromium's counts of a page's parts differ by load; their order, which is kept, does not."""
+    ranks = {name: k for k, name in enumerate(sorted(set(_PART.findall(data))))}
+    return _PART.sub(lambda found: b"node%08d" % ranks[found[0]], data)

@@ -29,6 +29,7 @@ from lifecycle.tracking.store import mlflow_at
 PLACES = [*Path("/usr/lib/postgresql").glob("*/bin"), *map(Path, os.get_exec_path())]
 BINARIES = next((place for place in PLACES if (place / "initdb").is_file()), None)
 pytestmark = [
+    pytest.mark.browser,  # beside the tests of pages: it wants a server that CI installs
     pytest.mark.timeout(900),  # with the build of the small project, on a busy machine
     pytest.mark.skipif(BINARIES is None, reason="PostgreSQL (initdb) is not installed"),
     pytest.mark.skipif(
