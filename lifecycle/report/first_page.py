@@ -53,6 +53,7 @@ def alert(data: ReportInput) -> Alert | None:
         return None
     ever, series = agreement.ever, agreement.series
     moved = many(series.conversions, "conversion") + " between reported and inconclusive."
+    moved += _lost(agreement)
     if ever.D:
         return _discordant(data, agreement, moved)
     if not ever.R:
@@ -78,6 +79,15 @@ def _discordant(data: ReportInput, agreement: Agreement, moved: str) -> Alert:
     return Alert(
         "fail", head, lines, tuple(_case(agreement, one) for one in cases), ever.D - len(cases)
     )
+
+
+def _lost(agreement: Agreement) -> str:
+    """Who lost the report that an earlier build gave: the worst pair."""
+    worst = max(agreement.candidate_pairs(), key=lambda pair: pair.lost.units, default=None)
+    if worst is None or not worst.lost.units:
+        return ""
+    people = many(worst.lost.units, _unit(agreement))
+    return f" {people} lost the report that {worst.reference} gave."
 
 
 def _unit(agreement: Agreement) -> str:

@@ -119,9 +119,10 @@ def test_a_stopped_rehearsal_leaves_nothing(project: Path) -> None:
         deadline = time.monotonic() + 60
         while not list(work.glob(".rehearsal.*/*/task.json")) and time.monotonic() < deadline:
             time.sleep(0.05)
+        command.send_signal(signal.SIGSTOP)  # or it might end before the other has looked
         other = run_in(project, "lifecycle", "rehearse", "wine")
-        time.sleep(1.0)
         os.killpg(command.pid, signal.SIGINT)
+        command.send_signal(signal.SIGCONT)
         said = command.communicate(timeout=60)[1]
     assert (other.returncode, "another process is at work" in other.stderr) == (10, True)
     assert command.returncode == 130, said
