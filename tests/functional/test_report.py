@@ -100,7 +100,7 @@ def test_identifiers_can_be_masked(site: Site) -> None:
         assert not [name for name in names if name in text], path.name
     # neither the file's order nor that of the figures' points tells who is who
     kinds: dict[str, list[str]] = {}
-    for row in csv.DictReader((out / "cases.csv").open(encoding="utf-8")):
+    for row in csv.DictReader((out / "cases.csv").read_text(encoding="utf-8").splitlines()):
         kinds.setdefault(row["kind"], []).append(row["case"])
     assert kinds and all(found == sorted(found) for found in kinds.values())
     assert all(name.startswith("case ") for found in kinds.values() for name in found)
