@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 from support import ROOT, environment, new_project, run_in
+
+# no test asserts a time: a busy machine is no fault
+settings.register_profile("ours", deadline=None)
+settings.load_profile("ours")
 
 # as if the virtual environment were active, however pytest was started
 os.environ["PATH"] = environment()["PATH"]

@@ -177,7 +177,8 @@ _STYLES: dict[str, dict[str, Any]] = {
 
 def _scatter(axes: Axes, one: Cloud) -> None:
     for kind, style in _STYLES.items():
-        axes.scatter(one.drawn[kind][:, 0], one.drawn[kind][:, 1], **style)
+        above = 5 if kind == "discordant" else 1  # no label may hide a discordant case
+        axes.scatter(one.drawn[kind][:, 0], one.drawn[kind][:, 1], zorder=above, **style)
     regions = len(one.counts)
     for i in range(regions):
         for j in range(regions):
