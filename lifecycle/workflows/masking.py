@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from markupsafe import escape
+
 from lifecycle.consistency.agree import Agreement, Discordant
 from lifecycle.consistency.align import take
 from lifecycle.domain.digests import sha256
@@ -19,6 +21,7 @@ from lifecycle.domain.verdict import Verdict
 from lifecycle.errors import UnusableInputError
 from lifecycle.report.source import ReportInput, Validation
 
+_WORD = re.compile(r"[^\s<>\"'&,;:()]+")
 SHORTEST = 4  # characters; a shorter name is found in any page by chance
 
 
@@ -78,13 +81,20 @@ def require_unnamed(page: str, data: ReportInput) -> None:
     """
     parts = (data.frozen, data.holdout)
     names = {name for p in parts for row in (p.ids, p.patients, p.groups) for name in row}
-    words = set(re.findall(r"[^\s<>\"',;:()]+", page))
-    found = sorted(name for name in names if len(name) >= SHORTEST and name in words)
+    words = set(_WORD.findall(page))
+    words |= {word.strip(".!?") for word in words}  # a name at the end of a sentence
+    long = (name for name in names if len(name) >= SHORTEST)
+    found = [name for name in long if (name in words if _is_word(name) else escape(name) in page)]
     if found:
         raise UnusableInputError(
             f"{data.name}: the report still names {len(found)} case(s) or patient(s), so it is not "
             "written; a text of the laboratory (title, reason, commit) must name them"
         )
+
+
+def _is_word(name: str) -> bool:
+    """Whether a name is found among words; one with a space or a comma is looked for as it is."""
+    return _WORD.fullmatch(name) is not None and name == name.strip(".!?")
 
 
 def _mask(data: ReportInput) -> Mask:

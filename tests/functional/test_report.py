@@ -110,7 +110,7 @@ def test_a_text_that_names_a_case_is_not_let_through(site: Site) -> None:
     build = kept.read_build(Layout(site.root, "wine"), 2)
     name = kept.frozen_predictions(build).ids[0]
     with quiet_dvc():
-        assert site.act("refuse", "app", "--reason", f"see {name}").code == 0
+        assert site.act("refuse", "app", "--reason", f"see {name}.").code == 0
     out = site.root.parent / "named"
     done = report(site, "--deidentify", "--output", str(out))
     assert done.code == UNUSABLE and "still names 1" in done.err
