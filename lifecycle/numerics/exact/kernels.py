@@ -23,6 +23,7 @@ from lifecycle.numerics.exact.compiled import (
     exp_,
     gelu_,
     kernel,
+    log_,
     sigmoid_,
     softplus_,
     sqrt_,
@@ -74,21 +75,27 @@ def sum_bits(count: int) -> int:
 
 
 @_inline
-def _exponent(top: Scalar) -> Scalar:
+def exponent_of(top: Scalar) -> Scalar:
     """The exponent of a magnitude (see `rounding.exponent`)."""
     return (top >> _FIELD) - (_BIAS - 1)
 
 
 @_inline
-def _shift(top: Scalar, bits: Scalar) -> Scalar:
-    """The constant that rounds to so many bits below a magnitude (see `rounding.to_slice`)."""
-    e = min((top >> _FIELD) - (_BIAS - 1), _TOP)
-    size = np.int64((e + (_FIELD - bits) + _BIAS) << _FIELD).view(np.float64) * 1.5
+def shift_at(e: Scalar, bits: Scalar) -> Scalar:
+    """The constant that rounds to so many bits below an exponent (see `rounding.to_slice`)."""
+    size = np.int64((min(e, _TOP) + (_FIELD - bits) + _BIAS) << _FIELD).view(np.float64) * 1.5
     return 0.0 if bits > MAX_BITS else size
 
 
 @_inline
-def _magnitude(x: Scalar) -> Scalar:
+def shift_below(top: Scalar, bits: Scalar) -> Scalar:
+    """The same below a magnitude."""
+    return shift_at(exponent_of(top), bits)
+
+
+@_inline
+def magnitude_of(x: Scalar) -> Scalar:
+    """|x| as a bit pattern."""
     return np.float64(x).view(np.int64) & SIGN
 
 
@@ -97,14 +104,14 @@ def _top(x: Array) -> Scalar:
     """The greatest magnitude of a vector."""
     top = np.int64(0)
     for i in range(len(x)):
-        top = max(top, _magnitude(x[i]))
+        top = max(top, magnitude_of(x[i]))
     return top
 
 
 @_inline
 def _total(x: Array, top: Scalar, bits: int) -> Scalar:
     """The sum of a vector, rounded to `bits` below its top; in four lanes, which cannot matter."""
-    shift = _shift(top, bits)
+    shift = shift_below(top, bits)
     a = b = c = d = 0.0
     whole = len(x) - len(x) % 4
     for i in range(0, whole, 4):
@@ -122,7 +129,7 @@ def _ends(tops: Bits) -> Scalar:
     """Least exponent of a magnitude that is not zero (0 where all are), and the greatest."""
     least, greatest, seen = np.int64(2000), np.int64(MIN_EXPONENT), False
     for top in tops:
-        e = _exponent(top)
+        e = exponent_of(top)
         greatest = max(greatest, e)
         if top != 0:
             least = min(least, e)
@@ -165,7 +172,7 @@ def _raise_tops(x: Array, tops: Bits) -> None:
     for at in range(0, len(x), size):
         part = x[at : at + size]
         for i in range(len(part)):
-            wide[i] = max(wide[i], _magnitude(part[i]))
+            wide[i] = max(wide[i], magnitude_of(part[i]))
     _highest(wide, tops)
 
 
@@ -195,7 +202,7 @@ def _fold(wide: Array, out: Array) -> None:
 def _shifts(tops: Bits, bits: int) -> Array:
     found = np.empty(len(tops))
     for i in range(len(tops)):
-        found[i] = _shift(tops[i], bits)
+        found[i] = shift_below(tops[i], bits)
     return found
 
 
@@ -212,7 +219,7 @@ def round_rows(x: Array, bits: int, out: Array, step: int, offset: int) -> Scala
     tops = np.empty(n, np.int64)
     for b in range(n):
         tops[b] = _top(x[b])
-        shift = _shift(tops[b], bits)
+        shift = shift_below(tops[b], bits)
         place = out[b * step + offset : b * step + offset + m]
         row = x[b]
         for i in range(m):
@@ -299,7 +306,7 @@ def round_gradient(
     shifts, whole = _tiled(_shifts(tops, bits[1]), size), _tiled(_shifts(tops, bits[2]), size)
     wide = np.zeros(size)
     for b in range(n):
-        shift = _shift(sample_tops[b], bits[0])
+        shift = shift_below(sample_tops[b], bits[0])
         for at in range(0, time * c, size):
             row = flat[b, at : at + size]
             start = b * layout[0] + layout[1] + at
@@ -425,7 +432,7 @@ def sum_rows(x: Array, bits: int, out: Array) -> Scalar:
     for b in range(len(x)):
         top = _top(x[b])
         out[b] = _total(x[b], top, bits)
-        greatest = max(greatest, _exponent(top))
+        greatest = max(greatest, exponent_of(top))
     return greatest
 
 
@@ -460,7 +467,7 @@ def layer_norm(
             place[i] = centred[i] * weight[i] + bias[i]
         scales[b] = scale
         greatest = max(greatest, top, high)
-    return _exponent(greatest)
+    return exponent_of(greatest)
 
 
 @_jit
@@ -491,7 +498,7 @@ def layer_norm_back(
         for i in range(m):
             place[i] = ((inner[i] - mean) - unit[i] * slope) * scale
         greatest = max(greatest, top, high)
-    return max(_exponent(greatest), gradient_sums(g, normal, bits[1], dweight, dbias))
+    return max(exponent_of(greatest), gradient_sums(g, normal, bits[1], dweight, dbias))
 
 
 @_jit
@@ -505,8 +512,8 @@ def gradient_sums(g: Array, normal: Array, bits: int, dweight: Array, dbias: Arr
     for at in range(0, len(flat), size):
         one, two = flat[at : at + size], unit[at : at + size]
         for i in range(len(one)):
-            wide[i] = max(wide[i], _magnitude(one[i]))
-            wide2[i] = max(wide2[i], _magnitude(one[i] * two[i]))
+            wide[i] = max(wide[i], magnitude_of(one[i]))
+            wide2[i] = max(wide2[i], magnitude_of(one[i] * two[i]))
     _highest(wide, tops)
     _highest(wide2, tops2)
     shifts, shifts2 = _tiled(_shifts(tops, bits), size), _tiled(_shifts(tops2, bits), size)
@@ -535,7 +542,7 @@ def batch_sums(x: Array, bits: int, mean: Array, squares: Array, centred: Array)
         part, put = flat[at : at + size], place[at : at + size]
         for i in range(len(part)):
             put[i] = part[i] - means[i]
-            wide[i] = max(wide[i], _magnitude(put[i] * put[i]))
+            wide[i] = max(wide[i], magnitude_of(put[i] * put[i]))
     _highest(wide, tops)
     shifts, sums = _tiled(_shifts(tops, bits), size), np.zeros(size)
     for at in range(0, len(flat), size):
@@ -630,24 +637,51 @@ def batch_norm_back(
 # Softmax, activations, pooling.
 
 
+@_inline
+def _softmax_row(row: Array, bits: int, out: Array) -> Scalar:
+    """Scores of a row; its largest value, the sum of the exponentials, the greatest exponent."""
+    most = row[0]
+    for i in range(1, len(row)):
+        most = row[i] if row[i] > most else most
+    for i in range(len(row)):
+        out[i] = exp_(row[i] - most)
+    top = _top(out)
+    size = _total(out, top, bits)
+    for i in range(len(row)):
+        out[i] = out[i] / size
+    return most, size, max(exponent_of(top), exponent_of(_top(row)))
+
+
 @_jit
 def softmax(x: Array, bits: int, out: Array) -> Scalar:
     """`layers.softmax` of rows x (n, m): scores; the greatest exponent met (x's own too)."""
-    n, m = x.shape
     greatest = np.int64(MIN_EXPONENT)
-    for b in range(n):
-        row, place = x[b], out[b]
-        most = row[0]
-        for i in range(1, m):
-            most = row[i] if row[i] > most else most
-        for i in range(m):
-            place[i] = exp_(row[i] - most)
-        top = _top(place)
-        size = _total(place, top, bits)
-        for i in range(m):
-            place[i] = place[i] / size
-        greatest = max(greatest, _exponent(top), _exponent(_top(row)))
+    for b in range(len(x)):
+        _, _, high = _softmax_row(x[b], bits, out[b])
+        greatest = max(greatest, high)
     return greatest
+
+
+@_jit
+def cross_entropy(
+    x: Array, target: Bits, bits: tuple[int, int], scores: Array, losses: Array
+) -> Scalar:
+    """The total of `layers.CrossEntropy` of rows x (n, m), their scores; the greatest exponent met.
+
+    Args:
+        x: logits.
+        target: numbers of the classes, which are not looked at here.
+        bits: of the sum over a row, of the sum over the rows.
+        scores: place of the scores (n, m), and
+        losses: of the losses (n,).
+    """
+    greatest = np.int64(MIN_EXPONENT)
+    for b in range(len(x)):
+        most, size, high = _softmax_row(x[b], bits[0], scores[b])
+        losses[b] = log_(size) - (x[b, target[b]] - most)
+        greatest = max(greatest, high)
+    top = _top(losses)
+    return _total(losses, top, bits[1]), max(greatest, exponent_of(top))
 
 
 @_jit
@@ -664,7 +698,7 @@ def softmax_back(scores: Array, slope: Array, bits: int, out: Array) -> Scalar:
         mean = _total(product, top, bits)
         for i in range(m):
             place[i] = row[i] * (above[i] - mean)
-        greatest = max(greatest, _exponent(top))
+        greatest = max(greatest, exponent_of(top))
     return greatest
 
 
@@ -713,7 +747,7 @@ def binary_cross_entropy(
             losses[b * c + i] = absent * x[b, i] + share * softplus_(-x[b, i])
             slope[b, i] = absent - share * sigmoid_(-x[b, i])
     top = _top(losses)
-    return _total(losses, top, bits), _exponent(top)
+    return _total(losses, top, bits), exponent_of(top)
 
 
 @_jit
@@ -832,6 +866,21 @@ def softmax_of(x: Tensor) -> Tensor | None:
     source = array(x).reshape(-1, width)
     top = softmax(source, sum_bits(width), out.view(-1, width).numpy())
     return out if top <= MAX_EXPONENT else None
+
+
+def cross_entropy_of(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor] | None:
+    """The sum of the losses, and the scores, of `layers.CrossEntropy`."""
+    if not usable(logits) or not (logits.dim() == 2 and target.dim() == 1 and target.is_cpu):
+        return None
+    count, width = logits.shape
+    at = target.numpy()
+    fits = 1 <= count == len(at) and max(count, width) <= MAX_LENGTH
+    if not fits or at.dtype != np.int64 or at.min() < 0 or at.max() >= width:
+        return None
+    scores, losses = np.empty((count, width)), np.empty(count)
+    bits = sum_bits(width), sum_bits(count)
+    whole, top = cross_entropy(array(logits), at, bits, scores, losses)
+    return (logits.new_tensor(whole), torch.from_numpy(scores)) if top <= MAX_EXPONENT else None
 
 
 def softmax_gradient(scores: Tensor, slope: Tensor) -> Tensor | None:

@@ -108,7 +108,7 @@ class Adamax(ExactOptimiser):
         m, u = state
         if flat(parameter, gradient):
             arrays = (t.detach().view(-1).numpy() for t in (parameter, m, u, gradient))
-            sweep.adamax(*arrays, self.rule, 0)
+            sweep.adamax(*arrays, self.rule)
             return
         gradient = self.with_l2(parameter, gradient)
         m.mul_(BETA1).add_(gradient * (1.0 - BETA1))

@@ -1,165 +1,202 @@
-"""Compiled kernels of the sweep over a wide layer (see `wide`), on numpy arrays."""
+"""Compiled kernels of the sweep over a wide layer (see `wide`), on numpy arrays.
+
+The cases of a minibatch come as tuples of vectors (see `tuples`), at most `GROUP` together: so many
+a processor's registers hold. Larger minibatches are groups of them.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from lifecycle.numerics.exact.compiled import kernel
-from lifecycle.numerics.exact.product_kernels import (
-    SIGN,
+from lifecycle.numerics.exact.kernels import (
     Array,
     Bits,
+    Scalar,
+    exponent_of,
+    magnitude_of,
     shift_at,
-    shift_of,
-    to_slice,
+    shift_below,
 )
+from lifecycle.numerics.exact.rounding import MIN_EXPONENT
+from lifecycle.numerics.exact.tuples import added, dot, elements, put
 
-TILE = 512  # columns at a time: a tile of every operand stays in the first-level cache
+Cases = tuple[Array, ...]
+Groups = tuple[Cases, ...]
+Tile = tuple[int, int, int, int]  # first row, row after the last, and columns likewise
 
-
-@kernel(reorder=True, nogil=True)
-def _add_one(g: Array, f: Array, x: float, y: float, a: Array) -> None:
-    """g += x a; f += y a."""
-    for i in range(len(g)):
-        g[i] += x * a[i]
-        f[i] += y * a[i]
-
-
-@kernel(reorder=True, nogil=True)
-def _add_four(
-    g: Array, f: Array, x: Array, y: Array, a: Array, b: Array, c: Array, d: Array
-) -> None:
-    """g += x . (a, b, c, d); f += y . (a, b, c, d)."""
-    p, q, r, s = x[0], x[1], x[2], x[3]
-    t, u, v, w = y[0], y[1], y[2], y[3]
-    for i in range(len(g)):
-        e1, e2, e3, e4 = a[i], b[i], c[i], d[i]
-        g[i] += p * e1 + q * e2 + r * e3 + s * e4
-        f[i] += t * e1 + u * e2 + v * e3 + w * e4
+GROUP = 8
+_NONE = np.int64(2000)  # beyond every exponent
+_STRIP = 1024  # columns rounded at a time
+_CACHED = 16384  # numbers of a group's inputs in a tile: they stay in a core's own cache
 
 
-@kernel(reorder=True, nogil=True)
-def _dot_one(h: Array, f: Array, a: Array) -> tuple[float, float]:
-    """h . a and f . a."""
-    p = q = 0.0
-    for i in range(len(h)):
-        p += h[i] * a[i]
-        q += f[i] * a[i]
-    return p, q
-
-
-@kernel(reorder=True, nogil=True)
-def _dot_four(h: Array, f: Array, a: Array, b: Array, c: Array, d: Array, out: Array) -> None:
-    """out += (h . a, h . b, …; f . a, f . b, …)."""
-    p = q = r = s = t = u = v = w = 0.0
-    for i in range(len(h)):
-        x, y, e1, e2, e3, e4 = h[i], f[i], a[i], b[i], c[i], d[i]
-        p += x * e1
-        q += x * e2
-        r += x * e3
-        s += x * e4
-        t += y * e1
-        u += y * e2
-        v += y * e3
-        w += y * e4
-    out[0, 0] += p
-    out[0, 1] += q
-    out[0, 2] += r
-    out[0, 3] += s
-    out[1, 0] += t
-    out[1, 1] += u
-    out[1, 2] += v
-    out[1, 3] += w
+@kernel(nogil=True, forceinline=True)
+def tile_of(cases: int) -> int:
+    """Columns of a tile, for so many cases of a group."""
+    return _CACHED // cases
 
 
 @kernel(nogil=True)
-def _gradient(d: Array, e: Array, inputs: Array, low: int, g: Array, f: Array) -> None:
-    """Gradients of two rows in a tile: g = sum_b d[b] inputs[b], f likewise with e."""
-    g[:] = 0.0
-    f[:] = 0.0
-    count, b = len(d), 0
-    high = low + len(g)
-    while b + 4 <= count:
-        _add_four(
-            g, f, d[b : b + 4], e[b : b + 4],
-            inputs[b, low:high], inputs[b + 1, low:high],
-            inputs[b + 2, low:high], inputs[b + 3, low:high],
-        )  # fmt: skip
-        b += 4
-    while b < count:
-        _add_one(g, f, d[b], e[b], inputs[b, low:high])
-        b += 1
-
-
-@kernel(nogil=True)
-def adamax(w: Array, m: Array, u: Array, g: Array, rule: Array, top: int) -> int:
-    """L2 and Adamax in a tile, one operation after the other as in `optimisers.Adamax`.
+def round_cases(x: Array, bits: int, out: Array) -> Scalar:
+    """Columns of x (k, in), each rounded to `bits` below its largest magnitude.
 
     Returns:
-        The greatest magnitude of a new weight and `top`, as a bit pattern.
+        Least exponent of a column that is not all zero (0 where all are), and the greatest of all.
     """
-    l2, beta1, rest1, beta2, epsilon, rate = rule[0], rule[1], rule[2], rule[3], rule[4], rule[5]
-    for i in range(len(w)):
-        old = w[i]
-        grown = (g[i] + 0.0) + old * l2
-        first = m[i] * beta1 + grown * rest1
-        faded, size = u[i] * beta2, abs(grown) + epsilon
-        norm = faded if faded > size else size
-        m[i] = first
-        u[i] = norm
-        new = old - (first * rate) / norm
-        w[i] = new
-        top = max(top, int(np.float64(new).view(np.int64) & SIGN))
-    return top
+    tops, shifts = np.empty(_STRIP, np.int64), np.empty(_STRIP)
+    least, greatest = _NONE, np.int64(MIN_EXPONENT)
+    for at in range(0, x.shape[1], _STRIP):
+        size = min(_STRIP, x.shape[1] - at)
+        tops[:] = 0
+        for b in range(len(x)):
+            row = x[b, at : at + size]
+            for i in range(size):
+                tops[i] = max(tops[i], magnitude_of(row[i]))
+        for i in range(size):
+            shifts[i] = shift_below(tops[i], bits)
+            greatest = max(greatest, exponent_of(tops[i]))
+            least = min(least, exponent_of(tops[i]) if tops[i] != 0 else _NONE)
+        for b in range(len(x)):
+            row, place = x[b, at : at + size], out[b, at : at + size]
+            for i in range(size):
+                place[i] = (row[i] + shifts[i]) - shifts[i]
+    return (np.int64(0) if least == _NONE else least), greatest
+
+
+@kernel(nogil=True, forceinline=True)
+def _adamax(
+    old: float, m: float, u: float, g: float, rule: tuple[float, ...]
+) -> tuple[float, float, float]:
+    """New moments and weight, one operation after the other as in `optimisers.Adamax`."""
+    l2, beta1, rest1, beta2, epsilon, rate = rule
+    grown = (g + 0.0) + old * l2
+    first = m * beta1 + grown * rest1
+    faded, size = u * beta2, abs(grown) + epsilon
+    norm = faded if faded > size else size
+    return first, norm, old - (first * rate) / norm
+
+
+@kernel(nogil=True, forceinline=True)
+def _rule(rule: Array) -> tuple[float, ...]:
+    return rule[0], rule[1], rule[2], rule[3], rule[4], rule[5]
 
 
 @kernel(nogil=True)
-def _forward(inputs: Array, low: int, h: Array, f: Array, out: Array) -> None:
-    """Add a tile's part of the products of two rows with every next input to out (2, k)."""
-    count, b = len(inputs), 0
-    high = low + len(h)
-    while b + 4 <= count:
-        _dot_four(
-            h, f, inputs[b, low:high], inputs[b + 1, low:high],
-            inputs[b + 2, low:high], inputs[b + 3, low:high], out[:, b : b + 4],
-        )  # fmt: skip
-        b += 4
-    while b < count:
-        p, q = _dot_one(h, f, inputs[b, low:high])
-        out[0, b] += p
-        out[1, b] += q
-        b += 1
+def adamax(w: Array, m: Array, u: Array, g: Array, rule: Array) -> None:
+    """L2 and Adamax of a flat parameter, in place."""
+    numbers = _rule(rule)
+    for i in range(len(w)):
+        m[i], u[i], w[i] = _adamax(w[i], m[i], u[i], g[i], numbers)
+
+
+@kernel(nogil=True)
+def _gradient(delta: Cases, inputs: Cases, tile: Tile, g: Array) -> None:
+    """Add a group's part of the gradient of a tile to g."""
+    first, last, low, high = tile
+    for j in range(first, last):
+        row, factors = g[j - first], elements(delta, j)
+        for i in range(high - low):
+            row[i] += dot(factors, elements(inputs, low + i))
 
 
 @kernel(nogil=True)
 def _product(
-    weight: Array, j: int, shifts: Array, upcoming: Array, g: Array, f: Array, product: Array
+    weight: Array, low: int, shift: float, upcoming: Cases, j: int, product: Cases
 ) -> None:
-    """The products of rows j and j + 1, rounded by the shifts, with every next input."""
-    product[j : j + 2] = 0.0
-    columns = weight.shape[1]
-    for low in range(0, columns, TILE):
-        high = min(low + TILE, columns)
-        to_slice(weight[j, low:high], shifts[0], g[: high - low])
-        to_slice(weight[j + 1, low:high], shifts[1], f[: high - low])
-        _forward(upcoming, low, g[: high - low], f[: high - low], product[j : j + 2])
+    """Add the products of a tile of row j, rounded by a shift, with a group of next inputs."""
+    sums = elements(product, j)
+    for i in range(len(weight)):
+        rounded = (weight[i] + shift) - shift
+        sums = added(sums, rounded, elements(upcoming, low + i))
+    put(product, j, sums)
+
+
+@kernel(nogil=True)
+def _update(
+    weight: Array,
+    moments: tuple[Array, Array],
+    delta: Cases,
+    inputs: Cases,
+    upcoming: Cases,
+    g: Array,
+    tile: Tile,
+    rule: Array,
+    shifts: Array,
+    tops: Bits,
+    product: Cases,
+) -> None:
+    """Update a tile and multiply it with a group of next inputs.
+
+    Args:
+        weight: the layer's, as in `sweep_rows`, and
+        moments: likewise.
+        delta: gradients of the layer's output,
+        inputs: inputs, and
+        upcoming: next inputs of a group of cases.
+        g: (rows, columns), what other groups have brought to the gradient; with one group zeros,
+            (1, columns).
+        tile: which rows and columns.
+        rule: see `sweep_rows`.
+        shifts: (rows,), for rounding the new weights.
+        tops: (rows,), greatest magnitudes so far as bit patterns; raised.
+        product: products so far; the tile's are added.
+    """
+    first, last, low, high = tile
+    numbers = _rule(rule)
+    for r in range(last - first):
+        j, more = first + r, g[min(r, len(g) - 1)]
+        w, m, u = weight[j, low:high], moments[0][j, low:high], moments[1][j, low:high]
+        top, shift = tops[r], shifts[r]
+        factors, sums = elements(delta, j), elements(product, j)
+        for i in range(len(w)):
+            slope = dot(factors, elements(inputs, low + i)) + more[i]
+            m[i], u[i], new = _adamax(w[i], m[i], u[i], slope, numbers)
+            w[i] = new
+            top = max(top, magnitude_of(new))
+            rounded = (new + shift) - shift
+            sums = added(sums, rounded, elements(upcoming, low + i))
+        tops[r] = top
+        put(product, j, sums)
+
+
+@kernel(nogil=True)
+def _settle(
+    weight: Array,
+    upcoming: Groups,
+    tops: Bits,
+    bits: int,
+    first: int,
+    product: Groups,
+    exponents: Bits,
+) -> None:
+    """Multiply anew the rows whose exponent is not the one they were rounded by, and note it."""
+    for r in range(len(tops)):
+        j, found = first + r, exponent_of(tops[r])
+        if found == exponents[j]:
+            continue
+        exponents[j] = found
+        for q in range(len(product)):
+            for b in range(len(product[q])):
+                product[q][b][j] = 0.0
+            _product(weight[j], 0, shift_at(found, bits), upcoming[q], j, product[q])
 
 
 @kernel(nogil=True)
 def sweep_rows(
     weight: Array,
     moments: tuple[Array, Array],
-    delta: Array,
-    inputs: Array,
-    upcoming: Array,
+    delta: Groups,
+    inputs: Groups,
+    upcoming: Groups,
     rule: Array,
     bits: int,
     first: int,
     last: int,
-    product: Array,
+    product: Groups,
     exponents: Bits,
 ) -> None:
-    """Update rows [first, last) and multiply them with the next inputs, two rows at a time.
+    """Update rows [first, last) and multiply them with the next inputs, a tile at a time.
 
     A row is rounded by its largest magnitude after the update, which is known at the row's end
     only. Its exponent rarely changes in a step, so the product goes along with the update by the
@@ -168,38 +205,35 @@ def sweep_rows(
     Args:
         weight: (out, in), changed in place.
         moments: m and u of Adamax, likewise.
-        delta: (out, k), gradient of the layer's output, rounded along k.
-        inputs: (k, in), rounded along k.
-        upcoming: (n, in), the next inputs, each row rounded to `bits`; n may be 0.
+        delta: gradient of the layer's output, (out,) of each case, rounded along the cases.
+        inputs: (in,) of each case, rounded along the cases.
+        upcoming: the next inputs, (in,) of each case, each rounded to `bits`.
         rule: l2, beta1, 1 - beta1, beta2, epsilon, lr / (1 - beta1^t).
         bits: bits of a slice of the forward product.
-        first: even number of the first row.
-        last: even number after the last row.
-        product: (out, n), written: weight times upcoming.
+        first: number of the first row.
+        last: number after the last row.
+        product: zeros, (out,) of each next case; written: weight times the case.
         exponents: (out,), exponent of each row's largest magnitude: that of the step before (or
             any other: a guess), written anew.
     """
-    g, f, place, shifts = np.empty(TILE), np.empty(TILE), np.empty(1), np.empty(2)
-    m, u = moments
-    columns = weight.shape[1]
-    for j in range(first, last, 2):
-        tops = np.zeros(2, np.int64)
-        for r in range(2):
-            shifts[r] = shift_at(exponents[j + r], bits, place)
-        product[j : j + 2] = 0.0
-        for low in range(0, columns, TILE):
-            high = min(low + TILE, columns)
-            one, two = g[: high - low], f[: high - low]
-            _gradient(delta[j], delta[j + 1], inputs, low, one, two)
-            for r, part in ((0, one), (1, two)):
-                row = weight[j + r, low:high]
-                tops[r] = adamax(row, m[j + r, low:high], u[j + r, low:high], part, rule, tops[r])
-                to_slice(row, shifts[r], part)
-            _forward(upcoming, low, one, two, product[j : j + 2])
-        known = True
-        for r in range(2):
-            exponent, shifts[r] = shift_of(tops[r], bits, place)
-            known = known and exponent == exponents[j + r]
-            exponents[j + r] = exponent
-        if not known:
-            _product(weight, j, shifts, upcoming, g, f, product)
+    count, groups, size = last - first, len(inputs), tile_of(len(inputs[0]))
+    tops, shifts = np.zeros(count, np.int64), np.empty(count)
+    g = np.zeros((count if groups > 1 else 1, size))
+    for r in range(count):
+        shifts[r] = shift_at(exponents[first + r], bits)
+    for low in range(0, weight.shape[1], size):
+        high = min(low + size, weight.shape[1])
+        tile = (first, last, low, high)
+        if groups > 1:
+            g[:] = 0.0
+        for q in range(1, groups):
+            _gradient(delta[q], inputs[q], tile, g)
+        _update(
+            weight, moments, delta[0], inputs[0], upcoming[0], g, tile, rule, shifts, tops,
+            product[0],
+        )  # fmt: skip
+        for q in range(1, groups):
+            for r in range(count):
+                part = weight[first + r, low:high]
+                _product(part, low, shifts[r], upcoming[q], first + r, product[q])
+    _settle(weight, upcoming, tops, bits, first, product, exponents)

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lifecycle.numerics.exact import optimisers
+from lifecycle.numerics.exact import kernels, optimisers, sweep
 from lifecycle.numerics.exact.engine import compiled
 from lifecycle.numerics.exact.layers import placed, rows
 from lifecycle.numerics.exact.products import (
@@ -31,12 +31,12 @@ from lifecycle.numerics.exact.products import (
 from lifecycle.numerics.exact.rounding import MIN_EXPONENT, product_bits
 
 WIDE = 1 << 15  # weights from which a sweep is worth its overhead
-_PART = 1 << 18  # weights that a thread takes at a time, about
+_PART = 1 << 18  # weights that a thread takes at a time, at least
 
 
 def is_wide(weight: Tensor, slices: int) -> bool:
-    """Whether a layer can be swept: one slice, an even number of outputs, many weights, a CPU."""
-    fits = weight.dim() == 2 and len(weight) % 2 == 0 and weight.numel() >= WIDE
+    """Whether a layer can be swept: one slice, many weights, a CPU."""
+    fits = weight.dim() == 2 and weight.numel() >= WIDE
     return compiled() and fits and slices == 1 and weight.device.type == "cpu"
 
 
@@ -79,9 +79,10 @@ class WideLayer:
             return
         x, gradient, place = self._pending
         self.forget()
+        count = _padded(max(len(x), 0 if upcoming is None else len(upcoming)))
         with placed(place):
-            delta, inputs = self._operands(x, gradient)
-        following, ex = _rounded_rows(upcoming, self.weight.shape[1], self.bits)
+            delta, inputs = _operands(x, gradient, count)
+        following, ex = _rounded_rows(upcoming, count, self.weight.shape[1], self.bits)
         product, ew = _sweep(
             [t.detach().numpy() for t in (self.weight, m, u)],
             [delta, inputs, following],
@@ -90,30 +91,53 @@ class WideLayer:
             self._exponents,
         )
         if upcoming is not None:
-            result = torch.from_numpy(product).t().contiguous() + 0.0
+            result = torch.from_numpy(product[: len(upcoming)]) + 0.0
             self._ahead = (upcoming, result, ex, ew)
 
-    def _operands(
-        self, x: Tensor, gradient: Tensor
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Gradient (out, k) and input (k, in), both rounded along the k cases."""
-        from lifecycle.numerics.exact.product_kernels import round_columns, round_rows
 
-        bits = product_bits(len(x))
-        delta, inputs = np.empty(gradient.shape[::-1]), np.empty(x.shape)
-        ends = round_rows(gradient.numpy().T, bits, delta)
-        require_ends(
-            ends, round_columns(x.numpy(), bits, inputs), len(x), bits, ("gradient", "input")
-        )
-        return delta, inputs
+def _padded(count: int) -> int:
+    """Cases with zeros added, which change no bit: 1, 2, 4, or whole groups of 8.
+
+    A kernel is compiled for each number, and the last minibatch of an epoch is often smaller.
+    """
+    for size in (1, 2, 4):
+        if count <= size:
+            return size
+    return -(-count // sweep.GROUP) * sweep.GROUP
 
 
-def _rounded_rows(x: Tensor | None, width: int, bits: int) -> tuple[NDArray[np.float64], Ends]:
-    from lifecycle.numerics.exact.product_kernels import round_rows
+def _zeros_from(count: int, padded: int, width: int) -> NDArray[np.float64]:
+    """(padded, width), zeros from row `count`; rows begin where vector instructions like it."""
+    made: NDArray[np.float64] = torch.empty((padded, width), dtype=torch.float64).numpy()
+    made[count:] = 0.0
+    return made
 
-    source = np.empty((0, width)) if x is None else x.numpy()
-    out = np.empty_like(source)
-    return out, round_rows(source, bits, out)
+
+def _operands(
+    x: Tensor, gradient: Tensor, padded: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Gradient (padded, out) and input (padded, in), both rounded along the cases."""
+    count, bits = len(x), product_bits(len(x))
+    made, ends = [], []
+    for part in (kernels.array(gradient), kernels.array(x)):
+        made.append(_zeros_from(count, padded, part.shape[1]))
+        ends.append(sweep.round_cases(part, bits, made[-1]))
+    require_ends(ends[0], ends[1], count, bits, ("gradient", "input"))
+    return made[0], made[1]
+
+
+def _rounded_rows(
+    x: Tensor | None, padded: int, width: int, bits: int
+) -> tuple[NDArray[np.float64], Ends]:
+    """Inputs (padded, in), each rounded, and the exponents of the least and the greatest."""
+    source = np.empty((0, width)) if x is None else kernels.array(x)
+    out = _zeros_from(len(source), padded, width)
+    return out, kernels.round_rows(source, bits, out.reshape(-1), width, 0)
+
+
+def _groups(cases: NDArray[np.float64]) -> Any:
+    """The rows of an array as tuples, at most `GROUP` each."""
+    return tuple(tuple(cases[at : at + sweep.GROUP]) for at in range(0, len(cases), sweep.GROUP))
 
 
 def _sweep(
@@ -124,17 +148,18 @@ def _sweep(
     exponents: NDArray[np.int64],
 ) -> tuple[NDArray[np.float64], Ends]:
     """The sweep in chunks of rows, shared out among threads; chunks do not touch each other."""
-    from lifecycle.numerics.exact import sweep
-
     weight, m, u = own
     outputs = len(weight)
-    product = np.empty((outputs, len(operands[2])))
+    product = np.zeros((len(operands[2]), outputs))
+    groups = [_groups(cases) for cases in operands]
+    places = _groups(product)
+
     threads = torch.get_num_threads()
-    height = 2 * -(-max(_PART // weight.shape[1], outputs // (4 * threads)) // 2)
+    height = max(1, _PART // weight.shape[1], -(-outputs // (2 * threads)))
 
     def part(first: int) -> None:
         last = min(first + height, outputs)
-        sweep.sweep_rows(weight, (m, u), *operands, rule, bits, first, last, product, exponents)
+        sweep.sweep_rows(weight, (m, u), *groups, rule, bits, first, last, places, exponents)
 
     starts = range(0, outputs, height)
     if threads == 1 or len(starts) == 1:

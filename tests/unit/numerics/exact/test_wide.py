@@ -20,7 +20,7 @@ from lifecycle.numerics.exact.wide import SweepingAdamax, WideLayer, is_wide
 pytestmark = pytest.mark.skipif(not engine.compiled(), reason="compiled kernels are off")
 
 Batch = tuple[Tensor, Tensor]  # input (k, in), gradient of the output (k, out)
-TILE = sweep.TILE
+TILE = sweep.tile_of(4)  # columns, for minibatches of three
 
 
 def draw(seed: int, *shape: int, width: int = 8) -> Tensor:
@@ -80,7 +80,7 @@ def threads(request: pytest.FixtureRequest) -> object:
 
 
 @pytest.mark.usefixtures("threads")
-@pytest.mark.parametrize("outputs", [2, 4, 6, 10, 18, 34])
+@pytest.mark.parametrize("outputs", [1, 2, 4, 7, 10, 18, 33])
 @pytest.mark.parametrize("inputs", [1, 3, TILE - 1, TILE, TILE + 1, 2 * TILE + 5])
 def test_any_shape_and_any_number_of_threads(outputs: int, inputs: int) -> None:
     require_same(draw(1, outputs, inputs), batches((3, 3, 3), outputs, inputs))
@@ -92,7 +92,7 @@ def test_any_minibatch(k: int) -> None:
 
 
 def test_minibatches_of_several_sizes() -> None:
-    require_same(draw(1, 12, 700), batches((4, 1, 9, 2, 4, 3), 12, 700))
+    require_same(draw(1, 12, 700), batches((4, 1, 9, 2, 17, 4, 3), 12, 700))
 
 
 def test_without_a_look_ahead() -> None:
@@ -184,7 +184,7 @@ def test_what_is_refused_is_refused_in_the_same_words(name: str) -> None:
     ("shape", "slices", "wide"),
     [
         ((128, 51_000), 1, True), ((32, 1024), 1, True), ((32, 1023), 1, False),
-        ((128, 51_000), 2, False), ((127, 51_000), 1, False), ((128, 8, 100), 1, False),
+        ((128, 51_000), 2, False), ((127, 51_000), 1, True), ((128, 8, 100), 1, False),
     ],
 )  # fmt: skip
 def test_which_layers_are_swept(shape: tuple[int, ...], slices: int, wide: bool) -> None:
