@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 from lifecycle.release.fields import time_of
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+NAMED = "LIFECYCLE_BROWSER"  # the environment's word for another one; "none" for no printing
 WAIT = 120.0  # seconds; printing takes 2 to 3
 _PART = re.compile(rb"node[0-9]{8}")
 _MOMENT = re.compile(rb"(/(?:CreationDate|ModDate) \(D:)\d{14}[+-]\d\d'\d\d'\)")
@@ -27,9 +29,17 @@ def print_page(page: Path, target: Path, at: str) -> str | None:
     Returns:
         None, or why there is no PDF.
     """
-    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    wanted = os.environ.get(NAMED, "")
+    if wanted == "none":
+        return f"{NAMED} is none"
+    names = (wanted,) if wanted else BROWSERS
+    browser = next((found for name in names if (found := shutil.which(name))), None)
     if browser is None:
-        return "no Chromium is installed here"
+        return (
+            f"{NAMED} names no program here: {wanted}"
+            if wanted
+            else "no Chromium is installed here"
+        )
     with tempfile.TemporaryDirectory(prefix="lifecycle-print-") as profile:
         made = Path(profile) / "page.pdf"
         command = [

@@ -172,6 +172,15 @@ def test_without_a_browser_nothing_is_half_made(
     assert not (site.root / "work/wine/review").exists()
 
 
+@pytest.mark.parametrize("wanted", ["none", "no-such-browser"])
+def test_another_browser_can_be_named_or_none(
+    site: Site, monkeypatch: pytest.MonkeyPatch, wanted: str
+) -> None:
+    monkeypatch.setenv("LIFECYCLE_BROWSER", wanted)
+    done = report(site, "--pdf")
+    assert done.code == UNUSABLE and "LIFECYCLE_BROWSER" in done.err and wanted in done.err
+
+
 def test_a_divergence_that_was_looked_for_is_in_it(site: Site) -> None:
     project = open_project("wine", site.root)
     point = {"step": 1, "epoch": 1, "in_epoch": 1, "sine": 1e-9, "changed": 3, "argmax": 0}
