@@ -4,10 +4,11 @@
 mode `exact` with one slice against mode `deterministic` (torch.optim.Adamax, foreach, deterministic
 flags). Steps of the two alternate in blocks, and a stream that reads and writes in place with as
 many threads is measured between them, so that a change of the machine's speed meets all three.
-Prints time a step, the ratio of each pair of blocks (median and range), and the bytes that a step
-must move (weights and two moments, read and written once) over what the stream would have moved
-in that time. The first steps are left out (`--warm-up`): while weights still grow fast, many rows
-change their exponent and are multiplied twice.
+Prints time a step (and of it the optimiser's: the sweep, and rounding for it), the ratio of each
+pair of blocks (median and range), and the bytes that a step must move (weights and two moments,
+read and written once) over what the stream would have moved in that time. The first steps are left
+out (`--warm-up`): while weights still grow fast, many rows change their exponent and are multiplied
+twice.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Side:
         self.x = torch.from_numpy(draw.normal(size=(32, width)))
         self.y = torch.from_numpy(draw.integers(0, CLASSES, 32))
         self.at, self.k, self.upcoming = 0, k, None
+        self.updates: list[float] = []
 
     def seconds(self, steps: int) -> float:
         """Mean time of a step, whole: indexing, forward, backward, update."""
@@ -59,7 +61,9 @@ class Side:
         self.optimiser.zero_grad()
         loss = self.model.ops.cross_entropy(self.model(current), target)
         loss.backward()
+        start = time.perf_counter()
         self.optimiser.step(self.upcoming)
+        self.updates.append(time.perf_counter() - start)
 
     def _rows(self) -> torch.Tensor:
         return torch.arange(self.at, self.at + self.k) % len(self.x)
@@ -95,7 +99,7 @@ def main() -> None:
     options = parser.parse_args()
     moved = 6 * 8 * options.width * 128
     print(f"{options.width}-128-32-{CLASSES}, float64, {options.threads} threads")
-    print("  k   exact ms   stock ms   exact / stock (range)     of the stream (range)")
+    print("  k   exact ms (update)   stock ms   exact / stock (range)     of the stream (range)")
     stream = Stream(options.threads)
     for k in options.k:
         sides = [Side(m, options.width, k, options.threads) for m in ("exact", "deterministic")]
@@ -107,10 +111,11 @@ def main() -> None:
             after = stream.rate()
             shares.append(moved / pairs[-1][0] / max(before, after))
             before = after
+        update = statistics.median(sides[0].updates[options.warm_up :])
         ratios = sorted(exact / stock for exact, stock in pairs)
         exact, stock = (statistics.median(column) for column in zip(*pairs, strict=True))
         print(
-            f"{k:3d} {exact * 1e3:10.1f} {stock * 1e3:10.1f}   {statistics.median(ratios):8.2f} "
+            f"{k:3d} {exact * 1e3:10.1f} ({update * 1e3:5.1f}) {stock * 1e3:11.1f}   {statistics.median(ratios):8.2f} "
             f"({ratios[0]:.2f}-{ratios[-1]:.2f})   {statistics.median(shares):6.0%} "
             f"({min(shares):.0%}-{max(shares):.0%})   at {before / 1e9:.0f} GB/s"
         )

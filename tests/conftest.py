@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ from support import ROOT, environment, new_project, run_in
 # no test asserts a time: a busy machine is no fault
 settings.register_profile("ours", deadline=None)
 settings.load_profile("ours")
+
+# a shell's background job ignores the interrupt, and so would every command that a test stops
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # as if the virtual environment were active, however pytest was started
 os.environ["PATH"] = environment()["PATH"]
