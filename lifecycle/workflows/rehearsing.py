@@ -121,7 +121,10 @@ def rehearse(project: Project, asked: Asked) -> tuple[dict[str, Any], int]:
             run = _rehearsed(plan, folder, asked.jobs)
         if plan.counts:
             path = evidence.append_run(project.layout, plan.build.number, run)
-            say(f"{project.name}: kept as evidence: {path.relative_to(project.root)}")
+            say(
+                f"{project.name}: kept as evidence: {path.relative_to(project.root)}; "
+                f"`lifecycle rebuild {project.name}` judges the build with it"
+            )
     return {**run, "build": plan.build.name, "evidence": plan.counts}, _code(plan, run)
 
 

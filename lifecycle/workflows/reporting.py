@@ -107,7 +107,8 @@ def _require_finished(project: Project) -> None:
         ) from None
     if verdict != read_verdict(project, build):
         raise IntegrityError(
-            f"{project.layout.verdicts / build.name}.json does not follow from the evidence{again}"
+            f"{project.layout.verdicts / build.name}.json is not what the evidence amounts to now: "
+            f"something was added after it, such as a rehearsal, or was changed{again}"
         )
 
 
