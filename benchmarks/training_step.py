@@ -115,8 +115,9 @@ def main() -> None:
         ratios = sorted(exact / stock for exact, stock in pairs)
         exact, stock = (statistics.median(column) for column in zip(*pairs, strict=True))
         print(
-            f"{k:3d} {exact * 1e3:10.1f} ({update * 1e3:5.1f}) {stock * 1e3:11.1f}   {statistics.median(ratios):8.2f} "
-            f"({ratios[0]:.2f}-{ratios[-1]:.2f})   {statistics.median(shares):6.0%} "
+            f"{k:3d} {exact * 1e3:10.1f} ({update * 1e3:5.1f}) {stock * 1e3:11.1f}   "
+            f"{statistics.median(ratios):8.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f})   "
+            f"{statistics.median(shares):6.0%} "
             f"({min(shares):.0%}-{max(shares):.0%})   at {before / 1e9:.0f} GB/s"
         )
 
