@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: rebuild test test-browser test-all check env docs bench clean
+.PHONY: rebuild test test-browser test-slow test-all check env docs bench clean
 
 rebuild: env  ## environment, then `dvc repro`: the main job
 	lifecycle rebuild
@@ -15,6 +15,9 @@ test: check  ## environment, static checks, then the tests (under 12 minutes on 
 
 test-browser: env  ## the pages in headless Chromium, and MLflow on PostgreSQL (some minutes)
 	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile -m browser
+
+test-slow: env  ## the long ones, every command of the docs among them (a quarter of an hour)
+	OMP_NUM_THREADS=1 pytest -n 2 --dist worksteal -m "slow and not browser"
 
 test-all: check  ## all tests, also the long ones
 	OMP_NUM_THREADS=1 pytest -n 2 --dist worksteal

@@ -130,6 +130,7 @@ def _killed(desk: Desk, kills: int, seed: int) -> tuple[int, int, int]:
     return whole, empty, orphans
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments(desk: Desk) -> None:
     whole, empty, _ = _killed(desk, 40, 1)
     assert whole and empty

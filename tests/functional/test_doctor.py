@@ -156,6 +156,7 @@ EXACT = (
 )
 
 
+@pytest.mark.slow
 def test_an_exact_build_stops_where_a_bit_is_wrong(tmp_path: Path) -> None:
     project = new_project(tmp_path / "project", EXACT)
     faulty = {**spoilt(tmp_path, "layer_norm"), "LIFECYCLE_COMPILED": "0"}

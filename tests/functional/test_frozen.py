@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from support import run_in
 
 
@@ -31,6 +32,7 @@ def test_an_amendment_needs_a_reason_and_a_change(built: Path) -> None:
     assert run_in(built, "lifecycle", "frozen", "amend", "wine").returncode == 2
 
 
+@pytest.mark.slow
 def test_a_withdrawn_case_stops_the_rebuild_until_the_pin_is_amended(project: Path) -> None:
     case = sorted(_pins(project, "tiny-beta")[0]["cases"])[0]
     source = project / "data" / "beta.csv"

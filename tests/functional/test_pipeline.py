@@ -93,6 +93,7 @@ def test_a_policy_edit_does_not_train(project: Path) -> None:
     assert judged.returncode == 21
 
 
+@pytest.mark.slow
 def test_a_changed_term_needs_a_new_version(project: Path) -> None:
     _edit(project, "epochs: 12", "epochs: 13")
     refused = run_in(project, "lifecycle", "rebuild", "wine")
@@ -107,6 +108,7 @@ def test_a_changed_term_needs_a_new_version(project: Path) -> None:
     assert len(_json(project / "dossier/wine/frozen.json")["pins"]) == 2
 
 
+@pytest.mark.slow
 def test_another_environment_makes_b2_and_back_again_b1(project: Path) -> None:
     done = run_in(project, "dvc", "repro", "gate@wine", ATEN_CPU_CAPABILITY="default")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from support import environment, every_flip, run_in
 
 # These run on any x86 machine, one without compiled kernels; none compiles them for another one.
@@ -99,6 +100,7 @@ def _a_changed_bit_is_found(project: Path) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.slow
 def test_a_look_at_another_mode_is_no_evidence(project: Path) -> None:
     done = _rehearse(project, "--mode", "native", "--profiles", "native-1,old-blas-2")
     assert done.returncode == 0, done.stdout + done.stderr

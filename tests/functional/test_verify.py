@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from support import run_in
 
 # One bit of one weight, in the second of the trainings that verify; no build sees it.
@@ -35,6 +36,7 @@ def _verified(project: Path, **changes: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_trained_again_the_bits_are_the_same_and_another_bit_ends_in_12(project: Path) -> None:
     record = json.loads((project / "dossier/wine/builds/b1/record.json").read_bytes())
     own = {key: record["content"]["weights"][key] for key in ("md5", "sha256")}
