@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 rebuild: env  ## environment, then `dvc repro`: the main job
 	lifecycle rebuild
 
-test: check  ## environment, static checks, then the tests (under 12 minutes on 2 cores)
+test: check  ## environment, static checks, then the tests (these under 10 minutes on 2 cores)
 	OMP_NUM_THREADS=1 pytest -n 2 --dist worksteal -m "not slow and not browser"
 
 test-browser: env  ## the pages in headless Chromium, and MLflow on PostgreSQL (some minutes)

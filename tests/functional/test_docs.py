@@ -474,7 +474,7 @@ def test_no_page_names_a_machine_or_claims_too_much() -> None:
 def test_the_guard_against_machine_paths_sees_one() -> None:
     place = re.compile(r"(?<![\w.>~/-])/(?:work|root|home|Users|tmp|mnt|srv)(?:/|\b)")
     assert place.search("see `/home/somebody/x`") and place.search("in /root")
-    assert not place.search("`work/<c>/cohort`, ../work/x, a/work/b")
+    assert not place.search("`srv/<c>/cohort`, ../srv/x, a/srv/b")
 
 
 def test_what_is_to_come_is_said() -> None:

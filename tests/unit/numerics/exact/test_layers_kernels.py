@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -43,3 +46,24 @@ def test_the_same_bits(name: str, scale: str, monkeypatch: pytest.MonkeyPatch) -
     for module in (engine, products):
         monkeypatch.setattr(module, "compiled", lambda: False)
     assert swept == attempt(call, scaled)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 33])
+@pytest.mark.parametrize("classes", [1, 2, 7])
+def test_cross_entropy_has_the_plain_bits(n: int, classes: int) -> None:
+    rng = np.random.default_rng(n)
+    target, values = torch.from_numpy(rng.integers(0, classes, n)), rng.normal(size=(n, classes))
+    found = []
+    for way in (nullcontext(), engine.plain()):
+        logits = torch.from_numpy(values.copy()).requires_grad_()
+        with way:
+            loss = ExactOps().cross_entropy(logits, target)
+            loss.backward()
+        found.append((loss.detach().numpy().tobytes(), logits.grad.numpy().tobytes()))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("wrong", [-1, 3])
+def test_a_class_that_is_not_there_never_reaches_a_kernel(wrong: int) -> None:
+    with pytest.raises((RuntimeError, IndexError)):
+        ExactOps().cross_entropy(torch.zeros(2, 3, dtype=torch.float64), torch.tensor([0, wrong]))
