@@ -23,9 +23,9 @@ import torch
 
 from lifecycle.domain.classifier import ModelPlan, Numerics, Recipe
 from lifecycle.models.build import build_model
+from lifecycle.numerics.minibatch import Minibatch
 from lifecycle.numerics.modes import numerics_mode
 from lifecycle.training.optimising import optimiser_for
-from lifecycle.training.trainer import cases
 
 CLASSES = 7
 
@@ -42,7 +42,8 @@ class Side:
         draw = np.random.Generator(np.random.PCG64(1))
         self.x = torch.from_numpy(draw.normal(size=(32, width)))
         self.y = torch.from_numpy(draw.integers(0, CLASSES, 32))
-        self.at, self.k, self.upcoming = 0, k, None
+        self.at, self.k = 0, k
+        self.upcoming = self._next()
         self.updates: list[float] = []
 
     def seconds(self, steps: int) -> float:
@@ -54,19 +55,20 @@ class Side:
             return (time.perf_counter() - start) / steps
 
     def _step(self) -> None:
-        current = self.upcoming if self.upcoming is not None else cases(self.x, self._rows())
-        target = self.y[self._rows()]
-        self.at += self.k
-        self.upcoming = cases(self.x, self._rows())
+        current = self.upcoming
+        target = self.y[torch.from_numpy(current.rows)]
+        self.upcoming = self._next()
         self.optimiser.zero_grad()
-        loss = self.model.ops.cross_entropy(self.model(current), target)
+        loss = self.model.ops.cross_entropy(self.model(current.values), target)
         loss.backward()
         start = time.perf_counter()
         self.optimiser.step(self.upcoming)
         self.updates.append(time.perf_counter() - start)
 
-    def _rows(self) -> torch.Tensor:
-        return torch.arange(self.at, self.at + self.k) % len(self.x)
+    def _next(self) -> Minibatch:
+        rows = np.arange(self.at, self.at + self.k) % len(self.x)
+        self.at += self.k
+        return Minibatch(self.x, rows)
 
 
 class Stream:

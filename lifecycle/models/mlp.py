@@ -40,10 +40,10 @@ class MLP(Network):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (n, classes) of inputs (n, features)."""
-        *inner, last = self.layers()
+        first, *others = self.layers()
         norms = [module for module in self.norms if isinstance(module, nn.LayerNorm)]
-        for linear, norm in zip(inner, norms, strict=True):
-            x = self.ops.linear(x, linear.weight, linear.bias)
-            x = self.ops.layer_norm(x, norm.weight, norm.bias)
-            x = self.ops.softshrink(x, self.lambd)
-        return self.ops.linear(x, last.weight, last.bias)
+        x = self.ops.linear(x, first.weight, first.bias)
+        for norm, linear in zip(norms, others, strict=True):
+            pairs = (norm.weight, norm.bias), (linear.weight, linear.bias)
+            x = self.ops.shrunk_linear(x, pairs[0], self.lambd, pairs[1])
+        return x

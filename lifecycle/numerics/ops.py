@@ -21,6 +21,9 @@ NORM_EPSILON = 1e-5  # LayerNorm and BatchNorm, as in the framework
 BATCH_MOMENTUM = 0.1  # share of a minibatch in BatchNorm's running statistics, as in the framework
 
 
+Pair = tuple[Tensor, Tensor]
+
+
 class Ops(Protocol):
     """Operations on (n, features) and (n, time, channels) tensors."""
 
@@ -32,6 +35,16 @@ class Ops(Protocol):
 
     def softshrink(self, x: Tensor, lambd: float) -> Tensor:
         """Towards zero by lambd, and zero within +-lambd."""
+
+    def shrunk_linear(self, x: Tensor, norm: Pair, lambd: float, linear: Pair) -> Tensor:
+        """`layer_norm`, `softshrink`, `linear` of x (n, features), one after the other.
+
+        Args:
+            x: (n, features).
+            norm: weight and bias of LayerNorm.
+            lambd: of softshrink.
+            linear: weight and bias of the linear map.
+        """
 
     def cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
         """Mean cross-entropy of (n, C) logits against (n,) class indices."""
@@ -135,6 +148,10 @@ class FrameworkOps:
         """See `Ops`."""
         return functional.softshrink(x, lambd)
 
+    def shrunk_linear(self, x: Tensor, norm: Pair, lambd: float, linear: Pair) -> Tensor:
+        """See `Ops`."""
+        return shrunk_linear(self, x, norm, lambd, linear)
+
     def cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
         """See `Ops`."""
         return functional.cross_entropy(logits, target)
@@ -224,6 +241,11 @@ class FrameworkOps:
         return functional.binary_cross_entropy_with_logits(
             logits, target, pos_weight=positive_weight
         )
+
+
+def shrunk_linear(ops: Ops, x: Tensor, norm: Pair, lambd: float, linear: Pair) -> Tensor:
+    """The operation of this name in its parts."""
+    return ops.linear(ops.softshrink(ops.layer_norm(x, *norm), lambd), *linear)
 
 
 def max_of_taps(x: Tensor, kernel: int, stride: int, padding: int) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from lifecycle.domain.digests import canonical_array, canonical_json
-from lifecycle.numerics.ops import Ops
+from lifecycle.numerics.ops import Ops, Pair, shrunk_linear
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,6 +145,10 @@ class RecordingOps:
             return _noted(self.recorder, name, found, arguments, named)
 
         return call
+
+    def shrunk_linear(self, x: Tensor, norm: Pair, lambd: float, linear: Pair) -> Tensor:
+        """Recorded in its parts, so that a difference is found in one of them."""
+        return shrunk_linear(cast(Ops, self), x, norm, lambd, linear)
 
 
 def recording(inner: Ops, recorder: Recorder) -> Ops:

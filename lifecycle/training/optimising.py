@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Protocol
 
 import torch
-from torch import Tensor
 
 from lifecycle.domain.classifier import Recipe
 from lifecycle.models.network import Network
@@ -14,6 +13,7 @@ from lifecycle.numerics.exact import optimisers as exact
 from lifecycle.numerics.exact.ops import ExactOps
 from lifecycle.numerics.exact.schedules import Schedule
 from lifecycle.numerics.exact.wide import SweepingAdamax, WideLayer, is_wide
+from lifecycle.numerics.minibatch import Minibatch
 
 MOMENTUM = 0.9
 
@@ -24,11 +24,11 @@ class Optimiser(Protocol):
     def zero_grad(self) -> None:
         """Forget the gradients."""
 
-    def step(self, upcoming: Tensor | None = None) -> None:
+    def step(self, upcoming: Minibatch | None = None) -> None:
         """One step with the gradients at hand.
 
         Args:
-            upcoming: the next minibatch's input, where it is known: an optimiser that sweeps over
+            upcoming: the next minibatch, where it is known: an optimiser that sweeps over
                 a wide first layer can begin its product with that input on the way.
         """
 
@@ -61,7 +61,7 @@ class FrameworkOptimiser:
         """See `Optimiser`."""
         self.inner.zero_grad(set_to_none=True)
 
-    def step(self, upcoming: Tensor | None = None) -> None:
+    def step(self, upcoming: Minibatch | None = None) -> None:
         """See `Optimiser`."""
         if self.rates is not None:
             for group in self.inner.param_groups:

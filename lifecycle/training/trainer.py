@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from lifecycle.errors import UnusableInputError
 from lifecycle.models.build import build_model, tensors_of
 from lifecycle.models.network import Network
 from lifecycle.numerics.exact.rounding import InexactError
+from lifecycle.numerics.minibatch import Minibatch
 from lifecycle.numerics.modes import numerics_mode
 from lifecycle.training.losses import Loss, error_of, loss_for, penalised
 from lifecycle.training.optimising import Optimiser, optimiser_for
@@ -219,17 +220,17 @@ def _steps(
     watcher: Watcher,
 ) -> list[float]:
     x, y = training
-    rows = torch.from_numpy(order(recipe.order, recipe.seed, number, len(y)))
-    batches = torch.split(rows, recipe.minibatch)
+    rows = order(recipe.order, recipe.seed, number, len(y))
+    steps = -(-len(y) // recipe.minibatch)
     model.train()
     losses = []
-    upcoming: Tensor | None = cases(x, batches[0])
-    for step, batch in enumerate(batches, start=1):
-        current, upcoming = upcoming, cases(x, batches[step]) if step < len(batches) else None
+    pairs = _in_turn(x, rows, recipe.minibatch)
+    for step, (batch, upcoming) in enumerate(pairs, start=1):
         watcher.before(number, step)
-        model.step = (number - 1) * len(batches) + step - 1
+        model.step = (number - 1) * steps + step - 1
+        target = y[torch.from_numpy(batch.rows)]
         try:
-            loss, logits = _step(model, optimiser, measure, (current, y[batch]), upcoming)
+            loss, logits = _step(model, optimiser, measure, (batch.values, target), upcoming)
         except InexactError as error:
             raise error.at(f"epoch {number}, step {step}") from None
         watcher.after(Step(number, step, loss, logits))
@@ -237,21 +238,24 @@ def _steps(
     return losses
 
 
-def cases(x: Tensor, rows: Tensor) -> Tensor:
-    """The cases (k, in) of a minibatch.
-
-    By numpy: torch shares such a copy out among its threads, which then spin for a while and keep
-    the sweep over the first layer from a core (2 of 13 ms of a step at the paper's size).
-    """
-    return torch.from_numpy(x.numpy().take(rows.numpy(), axis=0))
+def _in_turn(
+    x: Tensor, rows: NDArray[np.int64], size: int
+) -> Iterator[tuple[Minibatch, Minibatch | None]]:
+    """Each minibatch of so many cases, and the one after it."""
+    current = Minibatch(x, rows[:size])
+    for at in range(size, len(rows), size):
+        upcoming = Minibatch(x, rows[at : at + size])
+        yield current, upcoming
+        current = upcoming
+    yield current, None
 
 
 def _step(
     model: Network,
     optimiser: Optimiser,
     measure: Loss,
-    batch: tuple[Tensor | None, Tensor],
-    upcoming: Tensor | None,
+    batch: tuple[Tensor, Tensor],
+    upcoming: Minibatch | None,
 ) -> tuple[Tensor, Tensor]:
     optimiser.zero_grad()
     logits = model(batch[0])

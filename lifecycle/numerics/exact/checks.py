@@ -31,6 +31,7 @@ from lifecycle.numerics.exact.products import MAX_SLICES, matmul, total
 from lifecycle.numerics.exact.rounding import exponent, power_of_two, product_bits, split, to_slice
 from lifecycle.numerics.exact.schedules import Schedule
 from lifecycle.numerics.exact.wide import SweepingAdamax, WideLayer
+from lifecycle.numerics.minibatch import Minibatch
 from lifecycle.numerics.ops import Ops
 from lifecycle.numerics.streams import DropoutKey
 
@@ -384,12 +385,17 @@ def _convolve(
     return ops.conv1d(x, weight, bias, **settings)
 
 
+def _shrunk_linear(ops: Ops, x: Tensor, *rest: Tensor) -> Tensor:
+    return ops.shrunk_linear(x, (rest[0], rest[1]), 0.5, (rest[2], rest[3]))
+
+
 def _of_vectors() -> Iterator[Check]:
     yield _operation("layer_norm", lambda ops, *t: ops.layer_norm(*t), (3, 5, 48), (48,), (48,))
     yield Check("batch_norm, training", both(partial(_batch_norm, True)))
     yield Check("batch_norm, evaluating", both(partial(_batch_norm, False)))
     one = (7, 190)
     yield _operation("softshrink", lambda ops, x: ops.softshrink(x, 0.5), one)
+    yield _operation("shrunk_linear", _shrunk_linear, (7, 190), (190,), (190,), (9, 190), (9,))
     yield _operation("relu", lambda ops, x: ops.relu(x), one)
     yield _operation("gelu, layer", lambda ops, x: ops.gelu(x * 2.0), one)
     yield Check("gelu, layer in prediction", both(lambda: [ExactOps().gelu(draw(50, 7, 190))]))
@@ -474,7 +480,7 @@ def _train(slices: int, fused: bool) -> list[Value]:
         optimiser.zero_grad()
         loss = ops.cross_entropy(_network(ops, parameters, x), target)
         loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
-        optimiser.step(upcoming)
+        optimiser.step(None if upcoming is None else Minibatch.of(upcoming))
         losses.append(loss.detach())
     return [*(value.detach() for value in parameters), torch.stack(losses)]
 
@@ -491,5 +497,5 @@ def _trainer(
 
 def _network(ops: ExactOps, parameters: list[Tensor], x: Tensor) -> Tensor:
     weight, bias, scale, shift, last, end = parameters
-    inner = ops.layer_norm(ops.linear(x, weight, bias), scale + 1.0, shift)
-    return ops.linear(ops.softshrink(inner, 0.1), last, end)
+    inner = ops.linear(x, weight, bias)
+    return ops.shrunk_linear(inner, (scale + 1.0, shift), 0.1, (last, end))

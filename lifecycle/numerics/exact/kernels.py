@@ -125,7 +125,7 @@ def _total(x: Array, top: Scalar, bits: int) -> Scalar:
 
 
 @_jit
-def _ends(tops: Bits) -> Scalar:
+def ends_of(tops: Bits) -> Scalar:
     """Least exponent of a magnitude that is not zero (0 where all are), and the greatest."""
     least, greatest, seen = np.int64(2000), np.int64(MIN_EXPONENT), False
     for top in tops:
@@ -224,7 +224,7 @@ def round_rows(x: Array, bits: int, out: Array, step: int, offset: int) -> Scala
         row = x[b]
         for i in range(m):
             place[i] = (row[i] + shift) - shift
-    return _ends(tops)
+    return ends_of(tops)
 
 
 @_jit
@@ -239,7 +239,7 @@ def round_channels(x: Array, bits: int, out: Array, step: int, offset: int) -> S
     for b in range(n):
         at = b * step + offset
         _round_flat(flat[b], shifts, out[at : at + time * c])
-    return _ends(tops)
+    return ends_of(tops)
 
 
 @_jit
@@ -251,7 +251,7 @@ def round_columns(x: Array, bits: int, out: Array) -> Scalar:
     for b in range(n):
         _raise_tops(source[b], tops[b])
         _round_flat(source[b], _tiled(_shifts(tops[b], bits), _tile(c)), place[b])
-    return _ends(tops.reshape(-1))
+    return ends_of(tops.reshape(-1))
 
 
 @_jit
@@ -273,7 +273,7 @@ def round_weight(w: Array, bits: int, by_input: bool, out: Array, places: Any) -
             at = places[0] + o * places[1] + i * places[2]
             for j in range(taps):
                 out[at + j * places[3]] = (w[o, i, j] + shift) - shift
-    return _ends(tops)
+    return ends_of(tops)
 
 
 @_jit
@@ -318,7 +318,7 @@ def round_gradient(
                 two[i] = (row[i] + shifts[i]) - shifts[i]
                 wide[i] += (row[i] + whole[i]) - whole[i]
     _fold(wide, sums)
-    return _ends(sample_tops), _ends(tops)
+    return ends_of(sample_tops), ends_of(tops)
 
 
 @_jit
@@ -422,7 +422,7 @@ def sum_columns(x: Array, bits: int, out: Array) -> Scalar:
         for i in range(len(part)):
             sums[i] += (part[i] + shifts[i]) - shifts[i]
     _fold(sums, out)
-    return _ends(tops)[1]
+    return ends_of(tops)[1]
 
 
 @_jit
@@ -525,7 +525,7 @@ def gradient_sums(g: Array, normal: Array, bits: int, dweight: Array, dbias: Arr
             sums2[i] += (one[i] * two[i] + shifts2[i]) - shifts2[i]
     _fold(sums, dbias)
     _fold(sums2, dweight)
-    return max(_ends(tops)[1], _ends(tops2)[1])
+    return max(ends_of(tops)[1], ends_of(tops2)[1])
 
 
 @_jit
@@ -550,7 +550,7 @@ def batch_sums(x: Array, bits: int, mean: Array, squares: Array, centred: Array)
         for i in range(len(put)):
             sums[i] += (put[i] * put[i] + shifts[i]) - shifts[i]
     _fold(sums, squares)
-    return max(greatest, _ends(tops)[1])
+    return max(greatest, ends_of(tops)[1])
 
 
 @_jit
@@ -664,21 +664,22 @@ def softmax(x: Array, bits: int, out: Array) -> Scalar:
 
 @_jit
 def cross_entropy(
-    x: Array, target: Bits, bits: tuple[int, int], scores: Array, losses: Array
+    x: Array, target: Bits, bits: tuple[int, int], slope: Array, losses: Array
 ) -> Scalar:
-    """The total of `layers.CrossEntropy` of rows x (n, m), their scores; the greatest exponent met.
+    """The total of `layers.CrossEntropy` of rows x (n, m), its slope; the greatest exponent met.
 
     Args:
         x: logits.
         target: numbers of the classes, which are not looked at here.
         bits: of the sum over a row, of the sum over the rows.
-        scores: place of the scores (n, m), and
+        slope: place of the scores less 1 at the target (n, m), and
         losses: of the losses (n,).
     """
     greatest = np.int64(MIN_EXPONENT)
     for b in range(len(x)):
-        most, size, high = _softmax_row(x[b], bits[0], scores[b])
+        most, size, high = _softmax_row(x[b], bits[0], slope[b])
         losses[b] = log_(size) - (x[b, target[b]] - most)
+        slope[b, target[b]] -= 1.0
         greatest = max(greatest, high)
     top = _top(losses)
     return _total(losses, top, bits[1]), max(greatest, exponent_of(top))
@@ -869,7 +870,7 @@ def softmax_of(x: Tensor) -> Tensor | None:
 
 
 def cross_entropy_of(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor] | None:
-    """The sum of the losses, and the scores, of `layers.CrossEntropy`."""
+    """The sum of the losses of `layers.CrossEntropy`, and the scores less 1 at the target."""
     if not usable(logits) or not (logits.dim() == 2 and target.dim() == 1 and target.is_cpu):
         return None
     count, width = logits.shape
@@ -877,10 +878,10 @@ def cross_entropy_of(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor] | 
     fits = 1 <= count == len(at) and max(count, width) <= MAX_LENGTH
     if not fits or at.dtype != np.int64 or at.min() < 0 or at.max() >= width:
         return None
-    scores, losses = np.empty((count, width)), np.empty(count)
+    slope, losses = np.empty((count, width)), np.empty(count)
     bits = sum_bits(width), sum_bits(count)
-    whole, top = cross_entropy(array(logits), at, bits, scores, losses)
-    return (logits.new_tensor(whole), torch.from_numpy(scores)) if top <= MAX_EXPONENT else None
+    whole, top = cross_entropy(array(logits), at, bits, slope, losses)
+    return (logits.new_tensor(whole), torch.from_numpy(slope)) if top <= MAX_EXPONENT else None
 
 
 def softmax_gradient(scores: Tensor, slope: Tensor) -> Tensor | None:

@@ -144,19 +144,20 @@ class CrossEntropy(torch.autograd.Function):
         swept = kernels.cross_entropy_of(logits, target)
         if swept is None:
             swept = _losses(logits, target, place)
-        ctx.save_for_backward(swept[1], target.unsqueeze(-1))
+        ctx.save_for_backward(swept[1])
         return swept[0] / constant(math.prod(target.shape), logits)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        scores, at = ctx.saved_tensors
-        hit = torch.zeros_like(scores).scatter_(-1, at, 1.0)
-        return (scores - hit) * (gradient / constant(len(scores), scores)), None, None
+        (slope,) = ctx.saved_tensors
+        return slope * (gradient / constant(len(slope), slope)), None, None
 
 
 def _losses(logits: Tensor, target: Tensor, place: str) -> tuple[Tensor, Tensor]:
-    """The sum of the losses, and the scores."""
+    """The sum of the losses, and the scores less 1 at the target."""
     scores, shifted, size = softmax(logits, place)
-    losses = elementary.log(size) - shifted.gather(-1, target.unsqueeze(-1))
+    at = target.unsqueeze(-1)
+    losses = elementary.log(size) - shifted.gather(-1, at)
+    slope = scores - torch.zeros_like(scores).scatter_(-1, at, 1.0)
     with placed(place):
-        return total(losses, (0, 1)), scores
+        return total(losses, (0, 1)), slope

@@ -15,12 +15,14 @@ from lifecycle.numerics.exact import (
     convolution,
     layers,
     losses,
+    narrow,
     normalisation,
     pooling,
 )
 from lifecycle.numerics.exact.products import MAX_SLICES
 from lifecycle.numerics.exact.rounding import product_bits
 from lifecycle.numerics.exact.wide import WideLayer, WideLinear
+from lifecycle.numerics.ops import Pair, shrunk_linear
 from lifecycle.numerics.streams import DropoutKey
 
 SUPPORTED: tuple[type[nn.Module], ...] = (nn.Linear, nn.LayerNorm, nn.BatchNorm1d, nn.Conv1d)
@@ -78,6 +80,17 @@ class ExactOps:
     def softshrink(self, x: Tensor, lambd: float) -> Tensor:
         """See `Ops`."""
         return applied(layers.Softshrink, x, lambd)
+
+    def shrunk_linear(self, x: Tensor, norm: Pair, lambd: float, linear: Pair) -> Tensor:
+        """See `Ops`."""
+        made = narrow.result_of(x, norm, lambd, linear) if self.slices == 1 else None
+        if made is None:
+            return shrunk_linear(self, x, norm, lambd, linear)
+
+        def parts(x: Tensor, *rest: Tensor) -> Tensor:
+            return shrunk_linear(self, x, (rest[0], rest[1]), lambd, (rest[2], rest[3]))
+
+        return applied(narrow.ShrunkLinear, x, *norm, *linear, made, parts)
 
     def cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
         """See `Ops`."""

@@ -15,9 +15,14 @@ from torch import Tensor
 
 from lifecycle.numerics.exact import elementary, kernels, sweep
 from lifecycle.numerics.exact.engine import compiled
+from lifecycle.numerics.minibatch import Minibatch
 
 BETA1, BETA2 = 0.9, 0.999
 EPSILON = 1e-8
+_TOGETHER = 10  # parameters in a call of a kernel, which is compiled for each number of them
+
+
+Part = tuple[Tensor, Tensor, tuple[Tensor, ...]]  # a parameter, its gradient, its state
 
 
 def flat(parameter: Tensor, gradient: Tensor) -> bool:
@@ -53,12 +58,23 @@ class ExactOptimiser:
             parameter.grad = None
 
     @torch.no_grad()
-    def step(self, upcoming: Tensor | None = None) -> None:
+    def step(self, upcoming: Minibatch | None = None) -> None:
         """One step with the gradients at hand; parameters without one stay as they are."""
         self.advance()
-        for parameter, state in zip(self.parameters, self.state, strict=True):
-            if parameter.grad is not None:
-                self.update(parameter, parameter.grad, state)
+        self.update_all(self.parts())
+
+    def parts(self) -> list[Part]:
+        """What has a gradient."""
+        return [
+            (parameter, parameter.grad, state)
+            for parameter, state in zip(self.parameters, self.state, strict=True)
+            if parameter.grad is not None
+        ]
+
+    def update_all(self, parts: Sequence[Part]) -> None:
+        """`update` each parameter."""
+        for parameter, gradient, state in parts:
+            self.update(parameter, gradient, state)
 
     def advance(self) -> None:
         """Count a step, and what depends on the count only."""
@@ -103,17 +119,26 @@ class Adamax(ExactOptimiser):
         """The numbers of a step, as the compiled kernels take them (see `sweep.sweep_rows`)."""
         return np.array([self.l2, BETA1, 1.0 - BETA1, BETA2, EPSILON, self.rate])
 
+    def update_all(self, parts: Sequence[Part]) -> None:
+        """All that a kernel can take at once, in one call: calls cost more than small layers."""
+        taken = [part for part in parts if flat(part[0], part[1])]
+        super().update_all([part for part in parts if not flat(part[0], part[1])])
+        for first in range(0, len(taken), _TOGETHER):
+            sweep.adamax(tuple(map(_arrays, taken[first : first + _TOGETHER])), self.rule)
+
     def update(self, parameter: Tensor, gradient: Tensor, state: tuple[Tensor, ...]) -> None:
         """m = b1 m + (1 - b1) g; u = max(b2 u, |g| + eps); w = w - (rate m) / u."""
         m, u = state
-        if flat(parameter, gradient):
-            arrays = (t.detach().view(-1).numpy() for t in (parameter, m, u, gradient))
-            sweep.adamax(*arrays, self.rule)
-            return
         gradient = self.with_l2(parameter, gradient)
         m.mul_(BETA1).add_(gradient * (1.0 - BETA1))
         torch.maximum(u.mul_(BETA2), gradient.abs().add_(EPSILON), out=u)
         parameter.sub_((m * self.rate).div_(u))
+
+
+def _arrays(part: Part) -> tuple[NDArray[np.float64], ...]:
+    """A parameter, its moments and its gradient as flat arrays."""
+    parameter, gradient, (m, u) = part
+    return tuple(t.detach().view(-1).numpy() for t in (parameter, m, u, gradient))
 
 
 class Adam(ExactOptimiser):

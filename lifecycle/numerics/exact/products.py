@@ -124,10 +124,15 @@ def total(
         e = exponent(x, dims)
         high = int(e.max()) if e.numel() else 0
         result = to_slice(x, e, bits).sum(dim=dims, keepdim=True) + 0.0
+    require_sum(high, count, name)
+    return result if keepdim else result.squeeze(dims)
+
+
+def require_sum(high: int, count: int, name: str) -> None:
+    """Refuse a sum of so many numbers whose greatest exponent is `high`."""
     require_exponent(high, name)
     if high + ceil_log2(count) > _LARGEST:
         raise InexactError(name, "overflows in a sum")
-    return result if keepdim else result.squeeze(dims)
 
 
 def _compact(x: Tensor) -> bool:

@@ -13,6 +13,7 @@ from lifecycle.numerics.exact.kernels import (
     Array,
     Bits,
     Scalar,
+    ends_of,
     exponent_of,
     magnitude_of,
     shift_at,
@@ -23,6 +24,8 @@ from lifecycle.numerics.exact.tuples import added, dot, elements, put
 
 Cases = tuple[Array, ...]
 Groups = tuple[Cases, ...]
+Parameter = tuple[Array, Array, Array, Array]  # weights, both moments, gradient
+Row = tuple[Array, Array, Array]  # weights and both moments
 Tile = tuple[int, int, int, int]  # first row, row after the last, and columns likewise
 
 GROUP = 8
@@ -38,16 +41,39 @@ def tile_of(cases: int) -> int:
 
 
 @kernel(nogil=True)
-def round_cases(x: Array, bits: int, out: Array) -> Scalar:
-    """Columns of x (k, in), each rounded to `bits` below its largest magnitude.
+def gather_rows(
+    part: Array, rows: Bits, bits: int, values: Array, out: Array, first: int, last: int
+) -> Scalar:
+    """Cases [first, last) of a minibatch: part[rows] to values (k, in), and to out each rounded.
+
+    Returns:
+        Least exponent of a case that is not all zero (0 where all are), and the greatest of all.
+    """
+    tops = np.zeros(last - first, np.int64)
+    for b in range(first, last):
+        source, place, rounded = part[rows[b]], values[b], out[b]
+        top = np.int64(0)
+        for i in range(len(source)):
+            place[i] = source[i]
+            top = max(top, magnitude_of(source[i]))
+        shift = shift_below(top, bits)
+        for i in range(len(source)):
+            rounded[i] = (place[i] + shift) - shift
+        tops[b - first] = top
+    return ends_of(tops)
+
+
+@kernel(nogil=True)
+def round_cases(x: Array, bits: int, out: Array, low: int, high: int) -> Scalar:
+    """Columns [low, high) of x (k, in), each rounded to `bits` below its largest magnitude.
 
     Returns:
         Least exponent of a column that is not all zero (0 where all are), and the greatest of all.
     """
     tops, shifts = np.empty(_STRIP, np.int64), np.empty(_STRIP)
     least, greatest = _NONE, np.int64(MIN_EXPONENT)
-    for at in range(0, x.shape[1], _STRIP):
-        size = min(_STRIP, x.shape[1] - at)
+    for at in range(low, high, _STRIP):
+        size = min(_STRIP, high - at)
         tops[:] = 0
         for b in range(len(x)):
             row = x[b, at : at + size]
@@ -83,11 +109,13 @@ def _rule(rule: Array) -> tuple[float, ...]:
 
 
 @kernel(nogil=True)
-def adamax(w: Array, m: Array, u: Array, g: Array, rule: Array) -> None:
-    """L2 and Adamax of a flat parameter, in place."""
+def adamax(flat: tuple[Parameter, ...], rule: Array) -> None:
+    """L2 and Adamax of flat parameters, in place."""
     numbers = _rule(rule)
-    for i in range(len(w)):
-        m[i], u[i], w[i] = _adamax(w[i], m[i], u[i], g[i], numbers)
+    for p in range(len(flat)):
+        w, m, u, g = flat[p]
+        for i in range(len(w)):
+            m[i], u[i], w[i] = _adamax(w[i], m[i], u[i], g[i], numbers)
 
 
 @kernel(nogil=True)
@@ -112,6 +140,22 @@ def _product(
     put(product, j, sums)
 
 
+@kernel(nogil=True, forceinline=True)
+def _changed(
+    row: Row, i: int, slope: float, numbers: tuple[float, ...], top: Scalar, shift: float
+) -> Scalar:
+    """Update weight i of a row: the greatest magnitude so far with it, and the weight rounded."""
+    w, m, u = row
+    m[i], u[i], new = _adamax(w[i], m[i], u[i], slope, numbers)
+    w[i] = new
+    return max(top, magnitude_of(new)), (new + shift) - shift
+
+
+@kernel(nogil=True, forceinline=True)
+def _row(weight: Array, moments: tuple[Array, Array], j: int, low: int, high: int) -> Row:
+    return weight[j, low:high], moments[0][j, low:high], moments[1][j, low:high]
+
+
 @kernel(nogil=True)
 def _update(
     weight: Array,
@@ -125,8 +169,11 @@ def _update(
     shifts: Array,
     tops: Bits,
     product: Cases,
+    spare: Array,
 ) -> None:
-    """Update a tile and multiply it with a group of next inputs.
+    """Update a tile and multiply it with a group of next inputs, two rows at a time.
+
+    Two rows share what is loaded of the inputs, which are most of what is loaded.
 
     Args:
         weight: the layer's, as in `sweep_rows`, and
@@ -141,21 +188,30 @@ def _update(
         shifts: (rows,), for rounding the new weights.
         tops: (rows,), greatest magnitudes so far as bit patterns; raised.
         product: products so far; the tile's are added.
+        spare: (3, columns), numbers that may change: the second row beside an odd last one.
     """
     first, last, low, high = tile
     numbers = _rule(rule)
-    for r in range(last - first):
-        j, more = first + r, g[min(r, len(g) - 1)]
-        w, m, u = weight[j, low:high], moments[0][j, low:high], moments[1][j, low:high]
-        top, shift = tops[r], shifts[r]
-        factors, sums = elements(delta, j), elements(product, j)
-        for i in range(len(w)):
-            slope = dot(factors, elements(inputs, low + i)) + more[i]
-            m[i], u[i], new = _adamax(w[i], m[i], u[i], slope, numbers)
-            w[i] = new
-            top = max(top, magnitude_of(new))
-            rounded = (new + shift) - shift
-            sums = added(sums, rounded, elements(upcoming, low + i))
+    for r in range(0, last - first, 2):
+        paired = first + r + 1 < last
+        s = r + 1 if paired else r
+        j, k = first + r, first + s
+        one = _row(weight, moments, j, low, high)
+        two = _row(weight, moments, k, low, high) if paired else (spare[0], spare[1], spare[2])
+        more, more2 = g[min(r, len(g) - 1)], g[min(s, len(g) - 1)]
+        top, top2, shift, shift2 = tops[r], tops[s], shifts[r], shifts[s]
+        factors, factors2 = elements(delta, j), elements(delta, k)
+        sums, sums2 = elements(product, j), elements(product, k)
+        for i in range(high - low):
+            x = elements(inputs, low + i)
+            slope, slope2 = dot(factors, x) + more[i], dot(factors2, x) + more2[i]
+            top, rounded = _changed(one, i, slope, numbers, top, shift)
+            top2, rounded2 = _changed(two, i, slope2, numbers, top2, shift2)
+            y = elements(upcoming, low + i)
+            sums, sums2 = added(sums, rounded, y), added(sums2, rounded2, y)
+        if paired:
+            tops[s] = top2
+            put(product, k, sums2)
         tops[r] = top
         put(product, j, sums)
 
@@ -218,7 +274,7 @@ def sweep_rows(
     """
     count, groups, size = last - first, len(inputs), tile_of(len(inputs[0]))
     tops, shifts = np.zeros(count, np.int64), np.empty(count)
-    g = np.zeros((count if groups > 1 else 1, size))
+    g, spare = np.zeros((count if groups > 1 else 1, size)), np.zeros((3, size))
     for r in range(count):
         shifts[r] = shift_at(exponents[first + r], bits)
     for low in range(0, weight.shape[1], size):
@@ -230,7 +286,7 @@ def sweep_rows(
             _gradient(delta[q], inputs[q], tile, g)
         _update(
             weight, moments, delta[0], inputs[0], upcoming[0], g, tile, rule, shifts, tops,
-            product[0],
+            product[0], spare,
         )  # fmt: skip
         for q in range(1, groups):
             for r in range(count):

@@ -9,9 +9,11 @@ the number of threads.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -29,9 +31,13 @@ from lifecycle.numerics.exact.products import (
     total,
 )
 from lifecycle.numerics.exact.rounding import MIN_EXPONENT, product_bits
+from lifecycle.numerics.minibatch import Minibatch
 
 WIDE = 1 << 15  # weights from which a sweep is worth its overhead
 _PART = 1 << 18  # weights that a thread takes at a time, at least
+_LARGE = 1 << 17  # numbers of a minibatch from which rounding them is shared out
+
+Work = Callable[[], None]
 
 
 def is_wide(weight: Tensor, slices: int) -> bool:
@@ -53,15 +59,16 @@ class WideLayer:
         self.bits = product_bits(weight.shape[1])
         self._exponents = np.zeros(len(weight), np.int64)  # of rows, after the last sweep
         self._pending: tuple[Tensor, Tensor, str] | None = None
-        self._ahead: tuple[Tensor, Tensor, Ends, Ends] | None = None
+        self._ahead: _Ahead | None = None
 
     def product(self, x: Tensor) -> Tensor:
         """x W^T; at hand already where the sweep was told that x would come."""
-        if self._ahead is None or self._ahead[0] is not x:
+        ahead = self._ahead
+        if ahead is None or ahead.operands.batch.values is not x:
             return matmul(x, self.weight.t(), 1, ("input", "weight"))
-        _, result, ex, ew = self._ahead
-        require_ends(ex, ew, x.shape[1], self.bits, ("input", "weight"))
-        return result
+        ends = ahead.operands.row_ends, ahead.weight_ends
+        require_ends(*ends, x.shape[1], self.bits, ("input", "weight"))
+        return ahead.product
 
     def keep(self, x: Tensor, gradient: Tensor, place: str) -> None:
         """Input and gradient of the output, for the sweep to come, and what to call it."""
@@ -72,27 +79,120 @@ class WideLayer:
         self._pending = self._ahead = None
 
     def sweep(
-        self, m: Tensor, u: Tensor, rule: NDArray[np.float64], upcoming: Tensor | None
+        self,
+        m: Tensor,
+        u: Tensor,
+        rule: NDArray[np.float64],
+        upcoming: Minibatch | None,
+        beside: Work,
     ) -> None:
-        """Update the weights with the gradient at hand, and begin the next product."""
+        """Update the weights with the gradient at hand, and begin the next product.
+
+        Args:
+            m: first moment of the weights, and
+            u: infinity norm, changed in place.
+            rule: see `sweep.sweep_rows`.
+            upcoming: what comes next, where it is known; its values are at hand afterwards.
+            beside: other work, which a thread does meanwhile.
+        """
         if self._pending is None:
-            return
+            return beside()
         x, gradient, place = self._pending
+        ahead = self._ahead
         self.forget()
         count = _padded(max(len(x), 0 if upcoming is None else len(upcoming)))
+        if ahead is not None and ahead.operands.serves(x, count):
+            operands = ahead.operands
+        else:
+            operands = _Operands(Minibatch.of(x), count)
+            _run(operands.by_case_work())
         with placed(place):
-            delta, inputs = _operands(x, gradient, count)
-        following, ex = _rounded_rows(upcoming, count, self.weight.shape[1], self.bits)
-        product, ew = _sweep(
+            delta = _rounded_gradient(gradient, operands.case_ends, count)
+        coming = _Operands(Minibatch.of(x[:0]) if upcoming is None else upcoming, count)
+        coming.round_rows(self.bits)
+        product, ends = _sweep(
             [t.detach().numpy() for t in (self.weight, m, u)],
-            [delta, inputs, following],
+            [delta, operands.by_case[:count], coming.by_row],
             rule,
             self.bits,
             self._exponents,
+            [beside, *coming.by_case_work()],
         )
         if upcoming is not None:
             result = torch.from_numpy(product[: len(upcoming)]) + 0.0
-            self._ahead = (upcoming, result, ex, ew)
+            self._ahead = _Ahead(coming, result, ends)
+
+
+class _Operands:
+    """A minibatch (k, in), rounded for the products that it is an operand of.
+
+    Attributes:
+        batch: the minibatch.
+        by_row: (padded, in), each case rounded by itself, for the product with the weight.
+        by_case: (padded, in), each feature rounded over the cases, for the gradient.
+    """
+
+    def __init__(self, batch: Minibatch, padded: int) -> None:
+        self.batch = batch
+        self.shape = (len(batch), batch.part.shape[1])
+        self.by_row, self.by_case = (_zeros_from(*self.shape, padded) for _ in range(2))
+        self._row_ends: list[Ends] = []
+        self._case_ends: list[Ends] = []
+
+    def serves(self, x: Tensor, padded: int) -> bool:
+        """Whether these are the operands of this very input, with so many rows or more."""
+        return self.batch.values is x and len(self.by_case) >= padded
+
+    @property
+    def row_ends(self) -> Ends:
+        """Exponents of the least and the greatest case, when the work is done."""
+        return _widest(self._row_ends)
+
+    @property
+    def case_ends(self) -> Ends:
+        """The same of the features."""
+        return _widest(self._case_ends)
+
+    def round_rows(self, bits: int) -> None:
+        """Make `by_row`, rounded to so many bits, and the minibatch's values with it."""
+        source, rows = kernels.array(self.batch.part), self.batch.rows
+        values = torch.empty(self.shape, dtype=torch.float64)
+        place = values.numpy()
+
+        def part(first: int, last: int) -> None:
+            ends = sweep.gather_rows(source, rows, bits, place, self.by_row, first, last)
+            self._row_ends.append(ends)
+
+        _run([partial(part, *bounds) for bounds in self._parts(len(rows))])
+        if not self.batch.gathered:
+            self.batch.fill(values)
+
+    def by_case_work(self) -> list[Work]:
+        """What makes `by_case`, in parts that do not meet."""
+        count, width = self.shape
+        if count == 0:
+            return []
+        bits, source = product_bits(count), kernels.array(self.batch.values)
+
+        def part(low: int, high: int) -> None:
+            self._case_ends.append(sweep.round_cases(source, bits, self.by_case, low, high))
+
+        return [partial(part, *bounds) for bounds in self._parts(width)]
+
+    def _parts(self, size: int) -> list[tuple[int, int]]:
+        """Ranges of 0 to size, one for each thread where the minibatch is large."""
+        parts = torch.get_num_threads() if self.by_row.size >= _LARGE else 1
+        bounds = [size * at // parts for at in range(parts + 1)]
+        return list(pairwise(bounds))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ahead:
+    """What a sweep has computed for the next step: its operands, and x W^T with W's ends."""
+
+    operands: _Operands
+    product: Tensor
+    weight_ends: Ends
 
 
 def _padded(count: int) -> int:
@@ -106,33 +206,29 @@ def _padded(count: int) -> int:
     return -(-count // sweep.GROUP) * sweep.GROUP
 
 
-def _zeros_from(count: int, padded: int, width: int) -> NDArray[np.float64]:
+def _zeros_from(count: int, width: int, padded: int) -> NDArray[np.float64]:
     """(padded, width), zeros from row `count`; rows begin where vector instructions like it."""
     made: NDArray[np.float64] = torch.empty((padded, width), dtype=torch.float64).numpy()
     made[count:] = 0.0
     return made
 
 
-def _operands(
-    x: Tensor, gradient: Tensor, padded: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Gradient (padded, out) and input (padded, in), both rounded along the cases."""
-    count, bits = len(x), product_bits(len(x))
-    made, ends = [], []
-    for part in (kernels.array(gradient), kernels.array(x)):
-        made.append(_zeros_from(count, padded, part.shape[1]))
-        ends.append(sweep.round_cases(part, bits, made[-1]))
-    require_ends(ends[0], ends[1], count, bits, ("gradient", "input"))
-    return made[0], made[1]
+def _rounded_gradient(gradient: Tensor, input_ends: Ends, padded: int) -> NDArray[np.float64]:
+    """The gradient of the layer's output (padded, out), rounded along the cases."""
+    count, outputs = gradient.shape
+    bits = product_bits(count)
+    out = _zeros_from(count, outputs, padded)
+    ends = sweep.round_cases(kernels.array(gradient), bits, out, 0, outputs)
+    require_ends(ends, input_ends, count, bits, ("gradient", "input"))
+    return out
 
 
-def _rounded_rows(
-    x: Tensor | None, padded: int, width: int, bits: int
-) -> tuple[NDArray[np.float64], Ends]:
-    """Inputs (padded, in), each rounded, and the exponents of the least and the greatest."""
-    source = np.empty((0, width)) if x is None else kernels.array(x)
-    out = _zeros_from(len(source), padded, width)
-    return out, kernels.round_rows(source, bits, out.reshape(-1), width, 0)
+def _widest(ends: Iterable[Ends]) -> Ends:
+    """The ends of parts together; of a part that is all zero the least is above the greatest."""
+    known = [part for part in ends if part[0] <= part[1]]
+    if not known:
+        return 0, MIN_EXPONENT
+    return min(part[0] for part in known), max(part[1] for part in known)
 
 
 def _groups(cases: NDArray[np.float64]) -> Any:
@@ -146,29 +242,33 @@ def _sweep(
     rule: NDArray[np.float64],
     bits: int,
     exponents: NDArray[np.int64],
+    beside: list[Work],
 ) -> tuple[NDArray[np.float64], Ends]:
-    """The sweep in chunks of rows, shared out among threads; chunks do not touch each other."""
+    """The sweep in chunks of rows, which do not meet, and beside it what the next one needs."""
     weight, m, u = own
     outputs = len(weight)
     product = np.zeros((len(operands[2]), outputs))
     groups = [_groups(cases) for cases in operands]
     places = _groups(product)
-
-    threads = torch.get_num_threads()
-    height = max(1, _PART // weight.shape[1], -(-outputs // (2 * threads)))
+    height = max(1, _PART // weight.shape[1], -(-outputs // (2 * torch.get_num_threads())))
 
     def part(first: int) -> None:
         last = min(first + height, outputs)
         sweep.sweep_rows(weight, (m, u), *groups, rule, bits, first, last, places, exponents)
 
-    starts = range(0, outputs, height)
-    if threads == 1 or len(starts) == 1:
-        for first in starts:
-            part(first)
-    else:
-        list(_pool(threads, os.getpid()).map(part, starts))
+    _run([*(partial(part, first) for first in range(0, outputs, height)), *beside])
     kept = exponents[exponents > MIN_EXPONENT]
     return product, (int(kept.min()) if len(kept) else 0, int(exponents.max()))
+
+
+def _run(work: list[Work]) -> None:
+    """Do all of it, shared out among as many threads as the framework has."""
+    threads = torch.get_num_threads()
+    if threads == 1 or len(work) == 1:
+        for part in work:
+            part()
+    else:
+        list(_pool(threads, os.getpid()).map(lambda part: part(), work))
 
 
 @cache
@@ -206,8 +306,12 @@ class SweepingAdamax(optimisers.Adamax):
         self._moments = self.state[at]
 
     @torch.no_grad()
-    def step(self, upcoming: Tensor | None = None) -> None:
+    def step(self, upcoming: Minibatch | None = None) -> None:
         """One step; `upcoming` is the input that the next step's product can begin with."""
-        super().step(upcoming)
+        self.advance()
         m, u = self._moments
-        self.wide.sweep(m, u, self.rule, upcoming)
+        self.wide.sweep(m, u, self.rule, upcoming, self._update_rest)
+
+    def _update_rest(self) -> None:
+        with torch.no_grad():  # a thread of its own does not know that its caller said so
+            self.update_all(self.parts())

@@ -51,6 +51,14 @@ CASES: dict[str, Case] = {
         (draw(1, 3, 5, 8), draw(2, 8), draw(3, 8)),
     ),
     "softshrink": (lambda ops, x: ops.softshrink(x, 0.5), (draw(1, 6, 9),)),
+    "shrunk_linear": (
+        lambda ops, x, a, b, w, c: ops.shrunk_linear(x, (a, b), 0.5, (w, c)),
+        (draw(1, 5, 9), draw(2, 9), draw(3, 9), draw(4, 4, 9), draw(5, 4)),
+    ),
+    "shrunk_linear of many cases": (
+        lambda ops, x, a, b, w, c: ops.shrunk_linear(x, (a, b), 0.1, (w, c)),
+        (draw(1, 70, 9), draw(2, 9), draw(3, 9), draw(4, 4, 9), draw(5, 4)),
+    ),
     "cross_entropy": (
         lambda ops, x: ops.cross_entropy(x, torch.tensor([0, 2, 1, 1])),
         (draw(1, 4, 3),),

@@ -14,8 +14,10 @@ from torch import Tensor
 from lifecycle.numerics.exact import engine, sweep
 from lifecycle.numerics.exact.ops import ExactOps
 from lifecycle.numerics.exact.optimisers import Adamax
+from lifecycle.numerics.exact.products import matmul
 from lifecycle.numerics.exact.rounding import InexactError
 from lifecycle.numerics.exact.wide import SweepingAdamax, WideLayer, is_wide
+from lifecycle.numerics.minibatch import Minibatch
 
 pytestmark = pytest.mark.skipif(not engine.compiled(), reason="compiled kernels are off")
 
@@ -60,7 +62,7 @@ def train(
             optimiser.zero_grad()
             output = ops.linear(x, *parameters)
             output.backward(gradient)
-            optimiser.step(following if looking else None)
+            optimiser.step(Minibatch.of(following) if looking and following is not None else None)
             seen.append(output.detach())
     return [*seen, *(p.detach() for p in parameters), *(m for s in optimiser.state for m in s)]
 
@@ -142,10 +144,60 @@ def test_another_input_than_the_one_foretold() -> None:
     optimiser = SweepingAdamax([layer.weight], 0.01, 0.001, layer)
     layer.keep(draw(2, 3, 90), draw(3, 3, 4), "linear first, backward")
     foretold, other = draw(4, 3, 90), draw(5, 3, 90)
-    optimiser.step(foretold)
+    optimiser.step(Minibatch.of(foretold))
     alone = WideLayer(layer.weight)
     for x in (other, foretold, foretold.clone()):
         assert torch.equal(layer.product(x), alone.product(x))
+
+
+@pytest.mark.usefixtures("threads")
+def test_cases_that_the_sweep_gathers_itself() -> None:
+    """Values, weights and products are those of cases that were gathered before."""
+    part, size = draw(1, 9, 1 << 15), 4  # so many numbers that threads share the gathering
+    orders = [np.array(rows) for rows in ([3, 8, 0, 5], [1, 1, 7, 2], [6, 4])]
+    found = []
+    for gathers in (True, False):
+        layer = WideLayer(draw(2, 6, 1 << 15).requires_grad_())
+        optimiser = SweepingAdamax([layer.weight], 0.01, 0.001, layer)
+        layer.keep(part[:size].clone(), draw(3, size, 6), "linear first, backward")
+        for i, rows in enumerate(orders):
+            taken = part[torch.from_numpy(rows)]
+            batch = Minibatch(part, rows) if gathers else Minibatch.of(taken)
+            optimiser.step(batch)
+            assert torch.equal(batch.values, taken)
+            found.append((layer.product(batch.values), layer.weight.detach().clone()))
+            layer.keep(batch.values, draw(4 + i, len(rows), 6), "linear first, backward")
+    for one, two in zip(found[:3], found[3:], strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+def test_the_other_parameters_move_whether_there_is_a_sweep_or_not() -> None:
+    """Also those that no kernel takes, and in a thread of the sweep."""
+    weight, other = draw(1, 6, 50), draw(2, 5, 4).t()
+    found = []
+    for fused in (True, False):
+        turned = torch.empty(5, 4, dtype=torch.float64).t().copy_(other)
+        parameters = [weight.clone().requires_grad_(), turned.requires_grad_()]
+        assert not parameters[1].is_contiguous()
+        layer = WideLayer(parameters[0])
+        optimiser = (
+            SweepingAdamax(parameters, 0.01, 0.001, layer)
+            if fused
+            else Adamax(parameters, 0.01, 0.001)
+        )
+        for step, swept in enumerate((False, True)):
+            x, gradient = draw(5, 3, 50), draw(6, 3, 6)
+            parameters[1].grad = draw(7 + step, 4, 5)
+            if fused and swept:
+                layer.keep(x, gradient, "linear first, backward")
+            elif swept:
+                with engine.plain():
+                    parameters[0].grad = matmul(gradient.t(), x)
+            optimiser.step()
+        found.append([p.detach().clone() for p in parameters])
+    assert not torch.equal(found[0][1], other)
+    for one, two in zip(*found, strict=True):
+        assert torch.equal(one, two)
 
 
 FAULTS = {
