@@ -19,7 +19,7 @@ class Minibatch:
     def __init__(self, part: Tensor, rows: NDArray[np.int64]) -> None:
         if len(rows) and not (rows.min() >= 0 and rows.max() < len(part)):
             raise IndexError(f"a minibatch of cases beyond the {len(part)} that there are")
-        self.part, self.rows = part, rows
+        self.part, self.rows = part, np.array(rows, dtype=np.int64)  # nobody else's to change
         self._values: Tensor | None = None
 
     @classmethod

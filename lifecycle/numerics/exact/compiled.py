@@ -202,7 +202,7 @@ if _AVAILABLE:
 def _prefer_wide_vectors() -> None:
     """Vectors as wide as the processor's, unless the environment says what to compile for."""
     config: Any = numba.config
-    if config.CPU_NAME is not None or config.CPU_FEATURES is not None:
+    if not config.ENABLE_AVX or not (config.CPU_NAME is None and config.CPU_FEATURES is None):
         return
     if llvm.get_host_cpu_name() in _WIDE_VECTORS:
         config.CPU_FEATURES = f"{llvm.get_host_cpu_features().flatten()},-prefer-256-bit"

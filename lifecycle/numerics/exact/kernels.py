@@ -823,6 +823,8 @@ def layer_norm_of(
     """Result, normal and scale of `layers.LayerNorm`."""
     if not usable(x, weight, bias) or not 1 <= x.shape[-1] <= MAX_LENGTH:
         return None
+    if not x.shape[-1:] == weight.shape == bias.shape:
+        return None
     source = array(x)
     width = source.shape[-1]
     flat = source.reshape(-1, width)
@@ -924,6 +926,8 @@ def batch_norm_of(
     if not usable(flat, *affine, *running) or not 1 <= len(flat) <= MAX_LENGTH:
         return None
     if not (running[0].is_contiguous() and running[1].is_contiguous()):
+        return None
+    if any(part.shape != flat.shape[1:] for part in (*affine, *running)):
         return None
     x = array(flat)
     places = np.empty(x.shape), np.empty(x.shape), np.empty(x.shape[1])

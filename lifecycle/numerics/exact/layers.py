@@ -112,11 +112,14 @@ class LayerNorm(torch.autograd.Function):
 
 
 class Softshrink(torch.autograd.Function):
-    """Towards zero by lambd, and +0 within +-lambd (the framework's zeros differ in sign)."""
+    """Towards zero by lambd, and +0 within +-lambd (the framework's zeros differ in sign).
+
+    A NaN stays one, for the next product to refuse.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, lambd: float) -> Tensor:
-        passed = x.abs() > lambd
+        passed = ~(x.abs() <= lambd)
         ctx.save_for_backward(passed)
         shrunk = torch.where(x > 0, x - lambd, x + lambd)
         return torch.where(passed, shrunk, torch.zeros_like(x))

@@ -63,7 +63,7 @@ def _shrink(x: Array, lambd: float) -> None:
     """`layers.Softshrink` of flat x, in place; what has passed is not zero."""
     for i in range(len(x)):
         closer = x[i] - lambd if x[i] > 0.0 else x[i] + lambd
-        x[i] = closer if abs(x[i]) > lambd else 0.0
+        x[i] = 0.0 if abs(x[i]) <= lambd else closer
 
 
 @kernel(nogil=True)
@@ -147,7 +147,7 @@ def result_of(
     x: Tensor, norm: tuple[Tensor, Tensor], lambd: float, linear: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, ...] | None:
     """Result, normal, scales and shrunk of `forward`; None where the parts shall run."""
-    if not kernels.usable(x, *norm, *linear) or not (x.dim() == 2 and 1 <= len(x) <= FEW):
+    if not kernels.usable(x, *norm, *linear) or not _fitting(x, norm, linear):
         return None
     count, width = x.shape
     weight, bias = (kernels.array(part) for part in linear)
@@ -164,6 +164,18 @@ def result_of(
     except InexactError:
         return None
     return tuple(torch.from_numpy(place) for place in places)
+
+
+def _fitting(x: Tensor, norm: tuple[Tensor, Tensor], linear: tuple[Tensor, Tensor]) -> bool:
+    """Whether shapes are those of `forward`, which does not look at them."""
+    if not (x.dim() == linear[0].dim() == 2 and 1 <= len(x) <= FEW):
+        return False
+    outputs, width = linear[0].shape
+    return (
+        x.shape[1] == width
+        and norm[0].shape == norm[1].shape == (width,)
+        and linear[1].shape == (outputs,)
+    )
 
 
 def gradients_of(
@@ -217,10 +229,22 @@ class ShrunkLinear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, *parameters = ctx.saved_tensors
-        swept = gradients_of(gradient, (*ctx.made, parameters[0]), parameters[2])
+        swept: tuple[Tensor | None, ...] | None = None
+        if all(ctx.needs_input_grad[:5]):
+            swept = gradients_of(gradient, (*ctx.made, parameters[0]), parameters[2])
         if swept is None:
-            x = x.detach().requires_grad_()
-            with torch.enable_grad():
-                result = ctx.parts(x, *parameters)
-            swept = torch.autograd.grad(result, (x, *parameters), gradient)
+            swept = _in_parts(ctx, x, parameters, gradient)
         return *swept, None, None
+
+
+def _in_parts(
+    ctx: Any, x: Tensor, parameters: list[Tensor], gradient: Tensor
+) -> tuple[Tensor | None, ...]:
+    """The gradients that are asked for, layer by layer; parameters keep their names in errors."""
+    x = x.detach().requires_grad_(ctx.needs_input_grad[0])
+    operands = (x, *parameters)
+    with torch.enable_grad():
+        result = ctx.parts(*operands)
+    asked = [part for part in operands if part.requires_grad]
+    found = iter(torch.autograd.grad(result, asked, gradient))
+    return tuple(next(found) if part.requires_grad else None for part in operands)

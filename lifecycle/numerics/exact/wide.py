@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import pairwise
@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lifecycle.errors import UnusableInputError
 from lifecycle.numerics.exact import kernels, optimisers, sweep
 from lifecycle.numerics.exact.engine import compiled
 from lifecycle.numerics.exact.layers import placed, rows
@@ -61,18 +62,32 @@ class WideLayer:
         self._pending: tuple[Tensor, Tensor, str] | None = None
         self._ahead: _Ahead | None = None
 
+    def takes(self, x: Tensor) -> bool:
+        """Whether an input is one of cases, (k, in), that no gradient is asked for."""
+        return x.dim() == 2 and x.shape[1] == self.weight.shape[1] and not x.requires_grad
+
     def product(self, x: Tensor) -> Tensor:
         """x W^T; at hand already where the sweep was told that x would come."""
         ahead = self._ahead
-        if ahead is None or ahead.operands.batch.values is not x:
+        if ahead is None or not ahead.stands(x, self.weight):
             return matmul(x, self.weight.t(), 1, ("input", "weight"))
         ends = ahead.operands.row_ends, ahead.weight_ends
         require_ends(*ends, x.shape[1], self.bits, ("input", "weight"))
         return ahead.product
 
     def keep(self, x: Tensor, gradient: Tensor, place: str) -> None:
-        """Input and gradient of the output, for the sweep to come, and what to call it."""
+        """Input and gradient of the output, for the sweep to come, and what to call it.
+
+        Raises:
+            RuntimeError: another gradient waits already; the two would have to be added.
+        """
+        if self._pending is not None:
+            raise RuntimeError(f"{place}: a second gradient before a step; a sweep takes one")
         self._pending = (x, gradient, place)
+
+    def drop(self) -> None:
+        """Forget the gradient that waits."""
+        self._pending = None
 
     def forget(self) -> None:
         """No sweep is to come, and nothing was computed ahead."""
@@ -94,14 +109,23 @@ class WideLayer:
             rule: see `sweep.sweep_rows`.
             upcoming: what comes next, where it is known; its values are at hand afterwards.
             beside: other work, which a thread does meanwhile.
+
+        Raises:
+            InexactError: the gradient cannot be computed; nothing was updated.
+            RuntimeError: the weight has a gradient of its own beside the one that waits.
         """
         if self._pending is None:
+            self.forget()
             return beside()
+        if self.weight.grad is not None:
+            raise RuntimeError("a weight that is swept has a gradient beside the sweep's")
         x, gradient, place = self._pending
         ahead = self._ahead
         self.forget()
+        if upcoming is not None:
+            _require_cases(upcoming.part, self.weight)
         count = _padded(max(len(x), 0 if upcoming is None else len(upcoming)))
-        if ahead is not None and ahead.operands.serves(x, count):
+        if ahead is not None and ahead.stands(x, None) and len(ahead.operands.by_case) >= count:
             operands = ahead.operands
         else:
             operands = _Operands(Minibatch.of(x), count)
@@ -120,7 +144,8 @@ class WideLayer:
         )
         if upcoming is not None:
             result = torch.from_numpy(product[: len(upcoming)]) + 0.0
-            self._ahead = _Ahead(coming, result, ends)
+            versions = upcoming.values._version, self.weight._version
+            self._ahead = _Ahead(coming, result, ends, versions)
 
 
 class _Operands:
@@ -139,10 +164,6 @@ class _Operands:
         self._row_ends: list[Ends] = []
         self._case_ends: list[Ends] = []
 
-    def serves(self, x: Tensor, padded: int) -> bool:
-        """Whether these are the operands of this very input, with so many rows or more."""
-        return self.batch.values is x and len(self.by_case) >= padded
-
     @property
     def row_ends(self) -> Ends:
         """Exponents of the least and the greatest case, when the work is done."""
@@ -155,7 +176,10 @@ class _Operands:
 
     def round_rows(self, bits: int) -> None:
         """Make `by_row`, rounded to so many bits, and the minibatch's values with it."""
-        source, rows = kernels.array(self.batch.part), self.batch.rows
+        batch = self.batch
+        if batch.gathered or not batch.part.is_contiguous():  # a part is not copied for a few cases
+            batch = Minibatch.of(batch.values)
+        source, rows = kernels.array(batch.part), batch.rows
         values = torch.empty(self.shape, dtype=torch.float64)
         place = values.numpy()
 
@@ -193,6 +217,20 @@ class _Ahead:
     operands: _Operands
     product: Tensor
     weight_ends: Ends
+    versions: tuple[int, int]  # of the values and of the weight: a sweep does not count as a change
+
+    def stands(self, x: Tensor, weight: Tensor | None) -> bool:
+        """Whether it is of this very input, and that (and the weight) as it was."""
+        same = self.operands.batch.values is x and x._version == self.versions[0]
+        return same and (weight is None or weight._version == self.versions[1])
+
+
+def _require_cases(part: Tensor, weight: Tensor) -> None:
+    if part.dim() != 2 or part.shape[1] != weight.shape[1] or part.dtype != weight.dtype:
+        raise UnusableInputError(
+            f"exact arithmetic: a minibatch of {tuple(part.shape)} {part.dtype} for a layer of "
+            f"{weight.shape[1]} inputs, {weight.dtype}"
+        )
 
 
 def _padded(count: int) -> int:
@@ -257,8 +295,15 @@ def _sweep(
         sweep.sweep_rows(weight, (m, u), *groups, rule, bits, first, last, places, exponents)
 
     _run([*(partial(part, first) for first in range(0, outputs, height)), *beside])
-    kept = exponents[exponents > MIN_EXPONENT]
+    kept = exponents[(exponents > MIN_EXPONENT) | _subnormal(weight, exponents)]
     return product, (int(kept.min()) if len(kept) else 0, int(exponents.max()))
+
+
+def _subnormal(weight: NDArray[np.float64], exponents: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which rows have the exponent of zeros, and are none."""
+    found: NDArray[np.bool_] = exponents == MIN_EXPONENT
+    found[found] = weight[found].any(axis=1)
+    return found
 
 
 def _run(work: list[Work]) -> None:
@@ -268,7 +313,10 @@ def _run(work: list[Work]) -> None:
         for part in work:
             part()
     else:
-        list(_pool(threads, os.getpid()).map(lambda part: part(), work))
+        futures = [_pool(threads, os.getpid()).submit(part) for part in work]
+        wait(futures)  # all of them, before an error of one is told
+        for future in futures:
+            future.result()
 
 
 @cache
@@ -291,9 +339,11 @@ class WideLinear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         flat, place = rows(gradient), f"{ctx.place}, backward"
-        ctx.layer.keep(ctx.x, flat, place)
+        if ctx.needs_input_grad[1]:
+            ctx.layer.keep(ctx.x, flat, place)
         with placed(place):
-            return None, None, total(flat, (0,), name="gradient"), None, None
+            bias = total(flat, (0,), name="gradient") if ctx.needs_input_grad[2] else None
+        return None, None, bias, None, None
 
 
 class SweepingAdamax(optimisers.Adamax):
@@ -304,6 +354,11 @@ class SweepingAdamax(optimisers.Adamax):
         self.wide = wide
         at = next(i for i, p in enumerate(self.parameters) if p is wide.weight)
         self._moments = self.state[at]
+
+    def zero_grad(self) -> None:
+        """See `Optimiser`; the gradient that waits for a sweep is forgotten too."""
+        super().zero_grad()
+        self.wide.drop()
 
     @torch.no_grad()
     def step(self, upcoming: Minibatch | None = None) -> None:

@@ -97,3 +97,65 @@ def test_several_slices_go_layer_by_layer(slices: int) -> None:
     at_once = ops.shrunk_linear(v["x"], pairs[0], 0.1, pairs[1])
     assert torch.equal(at_once, shrunk_linear(ops, v["x"], pairs[0], 0.1, pairs[1]))
     assert not torch.equal(at_once, ExactOps(1).shrunk_linear(v["x"], pairs[0], 0.1, pairs[1]))
+
+
+MISFITS = {
+    "a scale too short": ("scale", (5,)),
+    "a shift too long": ("shift", (12,)),
+    "a scale of one": ("scale", (1,)),
+    "a scale of two dimensions": ("scale", (1, 9)),
+    "a bias too long": ("bias", (6,)),
+    "a bias of one": ("bias", (1,)),
+    "a weight too narrow": ("weight", (4, 7)),
+    "a weight too wide": ("weight", (4, 11)),
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_shapes_that_do_not_fit_go_the_plain_way(name: str) -> None:
+    which, shape = MISFITS[name]
+    values = drawn(5, 9, 4)
+    values[which] = torch.from_numpy(np.random.default_rng(1).normal(size=shape))
+    pairs = (values["scale"], values["shift"]), (values["weight"], values["bias"])
+    assert narrow.result_of(values["x"], pairs[0], 0.1, pairs[1]) is None
+    said = []
+    for way in (nullcontext(), engine.plain()):
+        with way:
+            try:
+                said.append(ExactOps().shrunk_linear(values["x"], pairs[0], 0.1, pairs[1]).tolist())
+            except RuntimeError as error:
+                said.append(str(error))
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize("frozen", range(5))
+@pytest.mark.parametrize("fault", [None, float("nan"), 2.0**-1000])
+def test_frozen_parameters(frozen: int, fault: float | None) -> None:
+    """What is not asked for is not computed, and is no reason to refuse."""
+    values, names = drawn(5, 9, 4), ("x", "scale", "shift", "weight", "bias")
+    if fault is not None:
+        values["above"][0, 0] = fault
+    said = []
+    for way in (nullcontext(), engine.plain()):
+        leaves = [values[n].clone().requires_grad_(i != frozen) for i, n in enumerate(names)]
+        x, scale, shift, weight, bias = leaves
+        with way:
+            try:
+                y = ExactOps().shrunk_linear(x, (scale, shift), 0.1, (weight, bias))
+                y.backward(values["above"])
+            except InexactError as error:
+                said.append(str(error))
+            else:
+                assert leaves[frozen].grad is None
+                said.append([part.grad.tolist() for part in leaves if part.grad is not None])
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize("which", ["scale", "shift"])
+def test_a_nan_among_the_parameters_of_the_norm_is_refused(which: str) -> None:
+    values = drawn(5, 9, 4)
+    values[which][2] = float("nan")
+    pairs = (values["scale"], values["shift"]), (values["weight"], values["bias"])
+    for way in (nullcontext(), engine.plain()):
+        with way, pytest.raises(InexactError, match="input holds NaN"):
+            ExactOps().shrunk_linear(values["x"], pairs[0], 0.1, pairs[1])

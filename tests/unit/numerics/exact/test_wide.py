@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from lifecycle.numerics.exact import engine, sweep
+from lifecycle.errors import UnusableInputError
+from lifecycle.numerics.exact import engine, sweep, wide
 from lifecycle.numerics.exact.ops import ExactOps
 from lifecycle.numerics.exact.optimisers import Adamax
 from lifecycle.numerics.exact.products import matmul
@@ -198,6 +201,141 @@ def test_the_other_parameters_move_whether_there_is_a_sweep_or_not() -> None:
     assert not torch.equal(found[0][1], other)
     for one, two in zip(*found, strict=True):
         assert torch.equal(one, two)
+
+
+def foretold() -> tuple[WideLayer, SweepingAdamax, Minibatch]:
+    """A layer after a step, with the next minibatch told."""
+    layer = WideLayer(draw(1, 4, 90).requires_grad_())
+    optimiser = SweepingAdamax([layer.weight], 0.01, 0.001, layer)
+    layer.keep(draw(2, 3, 90), draw(3, 3, 4), "linear first, backward")
+    batch = Minibatch(draw(4, 7, 90), np.array([1, 5, 2]))
+    optimiser.step(batch)
+    return layer, optimiser, batch
+
+
+def test_an_input_that_was_changed_since_is_computed_anew() -> None:
+    layer, _, batch = foretold()
+    batch.values[0, 0] = math.nan
+    with pytest.raises(InexactError, match="input holds NaN"):
+        layer.product(batch.values)
+
+
+def test_a_weight_that_was_changed_since_is_used() -> None:
+    layer, _, batch = foretold()
+    with torch.no_grad():
+        layer.weight.mul_(2.0)
+    assert torch.equal(layer.product(batch.values), WideLayer(layer.weight).product(batch.values))
+
+
+def test_a_second_gradient_before_a_step_is_refused() -> None:
+    layer, optimiser, batch = foretold()
+    gradient = draw(5, 3, 4)
+    layer.keep(batch.values, gradient, "linear first, backward")
+    with pytest.raises(RuntimeError, match="second gradient"):
+        layer.keep(batch.values, gradient, "linear first, backward")
+    layer.weight.grad = torch.zeros_like(layer.weight)
+    with pytest.raises(RuntimeError, match="beside the sweep's"):
+        optimiser.step()
+
+
+def test_a_gradient_that_is_forgotten_moves_nothing() -> None:
+    layer, optimiser, batch = foretold()
+    before = layer.weight.detach().clone()
+    layer.keep(batch.values, draw(5, 3, 4), "linear first, backward")
+    optimiser.zero_grad()
+    optimiser.step()
+    assert torch.equal(layer.weight, before)
+
+
+def test_a_frozen_weight_stays_as_it_is() -> None:
+    weight, bias = draw(1, 4, 90), draw(2, 4)
+    found = []
+    for fused in (True, False):
+        parameters = [weight.clone(), bias.clone().requires_grad_()]
+        ops = ExactOps()
+        optimiser = Adamax(parameters, 0.01, 0.001)
+        if fused:
+            ops.wide = WideLayer(parameters[0])
+            optimiser = SweepingAdamax(parameters, 0.01, 0.001, ops.wide)
+        for step in range(3):
+            optimiser.zero_grad()
+            ops.linear(draw(3 + step, 3, 90), *parameters).backward(draw(6 + step, 3, 4))
+            optimiser.step()
+        assert torch.equal(parameters[0], weight)
+        found.append(parameters[1].detach())
+    assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("shape", [(5, 89), (5, 91), (5, 9, 10), (90,)])
+def test_a_minibatch_that_does_not_fit_is_refused_before_anything_moves(
+    shape: tuple[int, ...],
+) -> None:
+    layer, optimiser, batch = foretold()
+    before = layer.weight.detach().clone()
+    layer.keep(batch.values, draw(5, 3, 4), "linear first, backward")
+    with pytest.raises(UnusableInputError, match="for a layer of 90 inputs"):
+        optimiser.step(Minibatch(draw(8, *shape), np.array([0, 2])))
+    assert torch.equal(layer.weight, before)
+
+
+@pytest.mark.parametrize("shape", [(90,), (2, 3, 90)])
+def test_inputs_of_other_dimensions_go_the_plain_way(shape: tuple[int, ...]) -> None:
+    weight, bias, x = draw(1, 4, 90).requires_grad_(), draw(2, 4), draw(3, *shape)
+    ops, plain = ExactOps(), ExactOps()
+    ops.wide = WideLayer(weight)
+    assert torch.equal(ops.linear(x, weight, bias), plain.linear(x, weight, bias))
+
+
+def test_cases_of_a_part_that_is_not_contiguous_or_was_changed_after_gathering() -> None:
+    for part in (draw(4, 90, 7).t(), draw(4, 7, 90)):
+        layer, optimiser, batch = foretold()
+        layer.keep(batch.values, draw(5, 3, 4), "linear first, backward")
+        coming = Minibatch(part, np.array([6, 0]))
+        taken = coming.values.clone()
+        part[:] = 0.0
+        optimiser.step(coming)
+        assert torch.equal(coming.values, taken)
+        assert torch.equal(layer.product(coming.values), WideLayer(layer.weight).product(taken))
+
+
+@pytest.mark.parametrize("rows", [[2], [0, 2], [0, 1, 2, 3]])
+def test_rows_of_subnormal_weights_are_refused_in_the_same_words(rows: list[int]) -> None:
+    weight, given = draw(1, 4, 90), batches((3, 3), 4, 90)
+    weight[rows] = 1e-310
+    said = []
+    for fused in (True, False):
+        layer = WideLayer(weight.clone().requires_grad_())
+        gradient = given[0][1].clone()
+        gradient[:, rows] = 0.0
+        if fused:
+            optimiser = SweepingAdamax([layer.weight], 0.01, 0.0, layer)
+            layer.keep(given[0][0], gradient, "linear first, backward")
+            coming = Minibatch.of(given[1][0])
+            optimiser.step(coming)
+        with pytest.raises(InexactError, match="subnormal") as caught:
+            layer.product(given[1][0])
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+
+
+def test_an_error_of_one_thread_is_told_when_all_have_ended() -> None:
+    ended: list[int] = []
+
+    def fails() -> None:
+        raise ValueError("one of them")
+
+    def works(number: int) -> None:
+        time.sleep(0.05)
+        ended.append(number)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(ValueError, match="one of them"):
+            wide._run([fails, *(partial(works, number) for number in range(4))])
+    finally:
+        torch.set_num_threads(before)
+    assert sorted(ended) == [0, 1, 2, 3]
 
 
 FAULTS = {
