@@ -288,7 +288,8 @@ def _sweep(
     product = np.zeros((len(operands[2]), outputs))
     groups = [_groups(cases) for cases in operands]
     places = _groups(product)
-    height = max(1, _PART // weight.shape[1], -(-outputs // (2 * torch.get_num_threads())))
+    # as many rows as there are for each thread: every part reads all inputs
+    height = max(1, _PART // weight.shape[1], -(-outputs // torch.get_num_threads()))
 
     def part(first: int) -> None:
         last = min(first + height, outputs)
