@@ -116,7 +116,7 @@ class Adamax(ExactOptimiser):
 
     @property
     def rule(self) -> NDArray[np.float64]:
-        """The numbers of a step, as the compiled kernels take them (see `sweep.sweep_rows`)."""
+        """The numbers of a step, as the compiled kernels take them (see `sweep.sweep_tiles`)."""
         return np.array([self.l2, BETA1, 1.0 - BETA1, BETA2, EPSILON, self.rate])
 
     def update_all(self, parts: Sequence[Part]) -> None:

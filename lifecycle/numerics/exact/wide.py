@@ -35,7 +35,7 @@ from lifecycle.numerics.exact.rounding import MIN_EXPONENT, product_bits
 from lifecycle.numerics.minibatch import Minibatch
 
 WIDE = 1 << 15  # weights from which a sweep is worth its overhead
-_PART = 1 << 18  # weights that a thread takes at a time, at least
+_PART = 1 << 18  # weights that are worth a thread
 _LARGE = 1 << 17  # numbers of a minibatch from which rounding them is shared out
 
 Work = Callable[[], None]
@@ -61,6 +61,7 @@ class WideLayer:
         self._exponents = np.zeros(len(weight), np.int64)  # of rows, after the last sweep
         self._pending: tuple[Tensor, Tensor, str] | None = None
         self._ahead: _Ahead | None = None
+        self._tops: _Tops | None = None  # of the part that minibatches are from
 
     def takes(self, x: Tensor) -> bool:
         """Whether an input is one of cases, (k, in), that no gradient is asked for."""
@@ -71,8 +72,7 @@ class WideLayer:
         ahead = self._ahead
         if ahead is None or not ahead.stands(x, self.weight):
             return matmul(x, self.weight.t(), 1, ("input", "weight"))
-        ends = ahead.operands.row_ends, ahead.weight_ends
-        require_ends(*ends, x.shape[1], self.bits, ("input", "weight"))
+        require_ends(*ahead.ends, x.shape[1], self.bits, ("input", "weight"))
         return ahead.product
 
     def keep(self, x: Tensor, gradient: Tensor, place: str) -> None:
@@ -106,7 +106,7 @@ class WideLayer:
         Args:
             m: first moment of the weights, and
             u: infinity norm, changed in place.
-            rule: see `sweep.sweep_rows`.
+            rule: see `sweep.sweep_tiles`.
             upcoming: what comes next, where it is known; its values are at hand afterwards.
             beside: other work, which a thread does meanwhile.
 
@@ -125,103 +125,126 @@ class WideLayer:
         if upcoming is not None:
             _require_cases(upcoming.part, self.weight)
         count = _padded(max(len(x), 0 if upcoming is None else len(upcoming)))
-        if ahead is not None and ahead.stands(x, None) and len(ahead.operands.by_case) >= count:
-            operands = ahead.operands
+        if ahead is not None and ahead.stands(x, None) and len(ahead.operand.by_case) >= count:
+            operand = ahead.operand
         else:
-            operands = _Operands(Minibatch.of(x), count)
-            _run(operands.by_case_work())
+            operand = _Operand(x, count)
+            operand.round_cases()
         with placed(place):
-            delta = _rounded_gradient(gradient, operands.case_ends, count)
-        coming = _Operands(Minibatch.of(x[:0]) if upcoming is None else upcoming, count)
-        coming.round_rows(self.bits)
-        product, ends = _sweep(
-            [t.detach().numpy() for t in (self.weight, m, u)],
-            [delta, operands.by_case[:count], coming.by_row],
-            rule,
-            self.bits,
-            self._exponents,
-            [beside, *coming.by_case_work()],
-        )
-        if upcoming is not None:
+            delta = _rounded_gradient(gradient, operand.ends, count)
+        coming = self._coming(Minibatch.of(x[:0]) if upcoming is None else upcoming, count)
+        own = [t.detach().numpy() for t in (self.weight, m, u)]
+        operands = [delta, operand.by_case[:count]]
+        product = _sweep(own, operands, coming, rule, self.bits, self._exponents, beside)
+        if not coming.foreseen:  # cases of a part were changed behind our back
+            self._tops = None
+        elif upcoming is not None:
             result = torch.from_numpy(product[: len(upcoming)]) + 0.0
+            ends = kernels.ends_of(coming.tops), _ends_of_rows(own[0], self._exponents)
             versions = upcoming.values._version, self.weight._version
-            self._ahead = _Ahead(coming, result, ends, versions)
+            self._ahead = _Ahead(coming.operand, result, ends, versions)
+
+    def _coming(self, batch: Minibatch, padded: int) -> _Coming:
+        """The next cases, with what is known of the part that they are from."""
+        kept = batch.gathered or not batch.part.is_contiguous()  # no copy of a part for a few cases
+        source = Minibatch.of(batch.values) if kept else batch
+        if self._tops is None or self._tops.part is not source.part:
+            self._tops = _Tops(source.part)
+        part = kernels.array(source.part)
+        return _Coming(batch, part, source.rows, self._tops.of(part, source.rows), padded)
 
 
-class _Operands:
-    """A minibatch (k, in), rounded for the products that it is an operand of.
+class _Operand:
+    """A minibatch (k, in), rounded for the gradient's product.
 
     Attributes:
-        batch: the minibatch.
-        by_row: (padded, in), each case rounded by itself, for the product with the weight.
-        by_case: (padded, in), each feature rounded over the cases, for the gradient.
+        values: the minibatch.
+        by_case: (padded, in), each feature rounded over the cases.
+        ends: exponents of the least and the greatest feature, when it is rounded.
     """
 
-    def __init__(self, batch: Minibatch, padded: int) -> None:
-        self.batch = batch
-        self.shape = (len(batch), batch.part.shape[1])
-        self.by_row, self.by_case = (_zeros_from(*self.shape, padded) for _ in range(2))
-        self._row_ends: list[Ends] = []
-        self._case_ends: list[Ends] = []
+    def __init__(self, values: Tensor, padded: int) -> None:
+        self.values = values
+        self.by_case = _zeros_from(len(values), values.shape[1], padded)
+        self.ends: Ends = (0, MIN_EXPONENT)
 
-    @property
-    def row_ends(self) -> Ends:
-        """Exponents of the least and the greatest case, when the work is done."""
-        return _widest(self._row_ends)
-
-    @property
-    def case_ends(self) -> Ends:
-        """The same of the features."""
-        return _widest(self._case_ends)
-
-    def round_rows(self, bits: int) -> None:
-        """Make `by_row`, rounded to so many bits, and the minibatch's values with it."""
-        batch = self.batch
-        if batch.gathered or not batch.part.is_contiguous():  # a part is not copied for a few cases
-            batch = Minibatch.of(batch.values)
-        source, rows = kernels.array(batch.part), batch.rows
-        values = torch.empty(self.shape, dtype=torch.float64)
-        place = values.numpy()
-
-        def part(first: int, last: int) -> None:
-            ends = sweep.gather_rows(source, rows, bits, place, self.by_row, first, last)
-            self._row_ends.append(ends)
-
-        _run([partial(part, *bounds) for bounds in self._parts(len(rows))])
-        if not self.batch.gathered:
-            self.batch.fill(values)
-
-    def by_case_work(self) -> list[Work]:
-        """What makes `by_case`, in parts that do not meet."""
-        count, width = self.shape
-        if count == 0:
-            return []
-        bits, source = product_bits(count), kernels.array(self.batch.values)
+    def round_cases(self) -> None:
+        """Make `by_case`, in parts where it is large."""
+        source, bits, found = kernels.array(self.values), product_bits(len(self.values)), []
 
         def part(low: int, high: int) -> None:
-            self._case_ends.append(sweep.round_cases(source, bits, self.by_case, low, high))
+            found.append(sweep.round_cases(source, bits, self.by_case, low, high))
 
-        return [partial(part, *bounds) for bounds in self._parts(width)]
+        parts = torch.get_num_threads() if self.by_case.size >= _LARGE else 1
+        bounds = [source.shape[1] * at // parts for at in range(parts + 1)]
+        _run([partial(part, *pair) for pair in pairwise(bounds)])
+        self.ends = _widest(found)
 
-    def _parts(self, size: int) -> list[tuple[int, int]]:
-        """Ranges of 0 to size, one for each thread where the minibatch is large."""
-        parts = torch.get_num_threads() if self.by_row.size >= _LARGE else 1
-        bounds = [size * at // parts for at in range(parts + 1)]
-        return list(pairwise(bounds))
+
+class _Coming:
+    """The next minibatch, which a sweep gathers and rounds.
+
+    Attributes:
+        operand: what it will be to the next sweep.
+        tops: (k,), largest magnitude of each case, as far as is known.
+        foreseen: whether these are what the sweep found; if not, its products are wrong.
+        given: `coming` of `sweep.sweep_tiles`.
+    """
+
+    def __init__(
+        self,
+        batch: Minibatch,
+        part: NDArray[np.float64],
+        rows: NDArray[np.int64],
+        tops: NDArray[np.int64],
+        padded: int,
+    ) -> None:
+        self._batch, self._padded, kept = batch, padded, batch.gathered
+        width = part.shape[1]
+        values = batch.values if kept else torch.empty((len(rows), width), dtype=torch.float64)
+        self.operand, self.tops, self.foreseen = _Operand(values, padded), tops, False
+        self.given = part, rows, tops, kernels.array(values), self.operand.by_case, kept
+
+    def copy(self, width: int) -> tuple[Any, NDArray[np.float64]]:
+        """Room for so many columns of it (see `copy` of `sweep.sweep_tiles`)."""
+        place = _zeros_from(len(self.tops), width, self._padded)
+        return _groups(place), place
+
+    def written(self, ends: Ends, tops: NDArray[np.int64]) -> None:
+        """Say that a sweep has written it, and the ends and largest magnitudes that it found."""
+        self.operand.ends = ends
+        self.foreseen = np.array_equal(tops, self.tops)
+        if not self._batch.gathered:
+            self._batch.fill(self.operand.values)
+
+
+class _Tops:
+    """Largest magnitudes of a part's cases, each found when it is first asked for."""
+
+    def __init__(self, part: Tensor) -> None:
+        self.part = part
+        self._known = np.full(len(part), -1)
+
+    def of(self, part: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of some cases (k,), as bit patterns; `part` are the values of `self.part`."""
+        unknown = rows[self._known[rows] < 0]
+        if len(unknown):
+            sweep.raise_tops(part, unknown, self._known)
+        return self._known[rows]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Ahead:
-    """What a sweep has computed for the next step: its operands, and x W^T with W's ends."""
+    """What a sweep has computed for the next step: an operand of its own, and x W^T."""
 
-    operands: _Operands
+    operand: _Operand
     product: Tensor
-    weight_ends: Ends
+    ends: tuple[Ends, Ends]  # of the cases and of the rows of the weight
     versions: tuple[int, int]  # of the values and of the weight: a sweep does not count as a change
 
     def stands(self, x: Tensor, weight: Tensor | None) -> bool:
         """Whether it is of this very input, and that (and the weight) as it was."""
-        same = self.operands.batch.values is x and x._version == self.versions[0]
+        same = self.operand.values is x and x._version == self.versions[0]
         return same and (weight is None or weight._version == self.versions[1])
 
 
@@ -277,27 +300,56 @@ def _groups(cases: NDArray[np.float64]) -> Any:
 def _sweep(
     own: list[NDArray[np.float64]],
     operands: list[NDArray[np.float64]],
+    coming: _Coming,
     rule: NDArray[np.float64],
     bits: int,
     exponents: NDArray[np.int64],
-    beside: list[Work],
-) -> tuple[NDArray[np.float64], Ends]:
-    """The sweep in chunks of rows, which do not meet, and beside it what the next one needs."""
+    beside: Work,
+) -> NDArray[np.float64]:
+    """The sweep by all threads, and other work beside it: the next product (padded, out)."""
     weight, m, u = own
-    outputs = len(weight)
-    product = np.zeros((len(operands[2]), outputs))
+    outputs, width = weight.shape
+    count = min(torch.get_num_threads(), -(-weight.size // _PART))
+    edges = sweep.edges_of(width, len(operands[0]), count)
+    copies = [coming.copy(int(np.diff(edges).max())) for _ in range(count)]
     groups = [_groups(cases) for cases in operands]
-    places = _groups(product)
-    # as many rows as there are for each thread: every part reads all inputs
-    height = max(1, _PART // weight.shape[1], -(-outputs // torch.get_num_threads()))
+    products = np.zeros((count, len(operands[0]), outputs))
+    tops, tops_of_cases = (
+        np.zeros((count, size), np.int64) for size in (outputs, len(coming.tops))
+    )
+    slices = bits, product_bits(max(1, len(coming.tops)))
+    tiles, found = (edges, np.zeros(1, np.int64)), []
 
-    def part(first: int) -> None:
-        last = min(first + height, outputs)
-        sweep.sweep_rows(weight, (m, u), *groups, rule, bits, first, last, places, exponents)
+    def part(at: int) -> None:
+        found.append(
+            sweep.sweep_tiles(
+                weight, (m, u), exponents, *groups, coming.given, copies[at], rule, slices, tiles,
+                _groups(products[at]), (tops[at], tops_of_cases[at]),
+            )
+        )  # fmt: skip
 
-    _run([*(partial(part, first) for first in range(0, outputs, height)), *beside])
+    _run([beside, *(partial(part, at) for at in range(count))])
+    coming.written(_widest(found), tops_of_cases.max(axis=0))
+    now = kernels.exponent_of(tops.max(axis=0))
+    changed = np.flatnonzero(now != exponents)
+    exponents[:] = now
+    if len(changed):
+        products[:, :, changed] = 0.0
+        again = edges, np.zeros(1, np.int64)
+
+        def settle(at: int) -> None:
+            place = _groups(products[at])
+            sweep.settle(weight, changed, now, coming.given, copies[at], bits, again, place)
+
+        _run([partial(settle, at) for at in range(count)])
+    total: NDArray[np.float64] = products.sum(axis=0)
+    return total
+
+
+def _ends_of_rows(weight: NDArray[np.float64], exponents: NDArray[np.int64]) -> Ends:
+    """The least exponent of a row that is not all zero (0 where all are), and the greatest."""
     kept = exponents[(exponents > MIN_EXPONENT) | _subnormal(weight, exponents)]
-    return product, (int(kept.min()) if len(kept) else 0, int(exponents.max()))
+    return int(kept.min()) if len(kept) else 0, int(exponents.max())
 
 
 def _subnormal(weight: NDArray[np.float64], exponents: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -308,16 +360,22 @@ def _subnormal(weight: NDArray[np.float64], exponents: NDArray[np.int64]) -> NDA
 
 
 def _run(work: list[Work]) -> None:
-    """Do all of it, shared out among as many threads as the framework has."""
-    threads = torch.get_num_threads()
-    if threads == 1 or len(work) == 1:
-        for part in work:
+    """Do all of it, shared out among as many threads as the framework has, this one among them."""
+    todo = iter(work)
+
+    def take() -> None:
+        for part in todo:
             part()
-    else:
-        futures = [_pool(threads, os.getpid()).submit(part) for part in work]
-        wait(futures)  # all of them, before an error of one is told
-        for future in futures:
-            future.result()
+
+    threads = torch.get_num_threads()
+    count = min(threads, len(work)) - 1
+    others = [_pool(threads - 1, os.getpid()).submit(take) for _ in range(count)]
+    try:
+        take()
+    finally:
+        wait(others)  # all of them, before an error of one is told
+    for other in others:
+        other.result()
 
 
 @cache

@@ -340,13 +340,14 @@ def test_a_fault_in_a_kernel_is_named_with_a_way_around(monkeypatch: pytest.Monk
 
 @pytest.mark.skipif(not engine.compiled(), reason="compiled kernels are off")
 def test_a_fault_in_the_sweep_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = sweep.sweep_rows
+    right = sweep.sweep_tiles
 
-    def sweep_rows(weight: Any, *arguments: Any) -> None:
-        right(weight, *arguments)
+    def sweep_tiles(weight: Any, *arguments: Any) -> Any:
+        ends = right(weight, *arguments)
         flip(weight)
+        return ends
 
-    monkeypatch.setattr(sweep, "sweep_rows", sweep_rows)
+    monkeypatch.setattr(sweep, "sweep_tiles", sweep_tiles)
     assert wrong(self_test(1, of("training"))) == [("training", SWEEP)]
 
 

@@ -25,7 +25,7 @@ from lifecycle.numerics.minibatch import Minibatch
 pytestmark = pytest.mark.skipif(not engine.compiled(), reason="compiled kernels are off")
 
 Batch = tuple[Tensor, Tensor]  # input (k, in), gradient of the output (k, out)
-TILE = sweep.tile_of(4)  # columns, for minibatches of three
+TILE = int(sweep.edges_of(1 << 20, 4, 1)[1])  # columns, for minibatches of three
 
 
 def draw(seed: int, *shape: int, width: int = 8) -> Tensor:
@@ -296,6 +296,55 @@ def test_cases_of_a_part_that_is_not_contiguous_or_was_changed_after_gathering()
         optimiser.step(coming)
         assert torch.equal(coming.values, taken)
         assert torch.equal(layer.product(coming.values), WideLayer(layer.weight).product(taken))
+
+
+def test_a_case_that_was_changed_between_two_minibatches_is_rounded_by_what_it_is() -> None:
+    """By numpy, which tells no tensor: what is known of a part's cases is never taken on trust."""
+    layer, optimiser, batch = foretold()
+    part, rows = batch.part, np.array([5, 1])
+    for factor in (1.0, 1e9, 1e-9):
+        part.numpy()[5] *= factor
+        layer.keep(layer_input(layer), draw(5, 3, 4), "linear first, backward")
+        coming = Minibatch(part, rows)
+        optimiser.step(coming)
+        assert torch.equal(coming.values, part[rows])
+        alone = WideLayer(layer.weight)
+        assert torch.equal(layer.product(coming.values), alone.product(coming.values))
+
+
+def layer_input(layer: WideLayer) -> Tensor:
+    """Three cases, of no part."""
+    return draw(12, 3, layer.weight.shape[1])
+
+
+@pytest.mark.parametrize("width", [1, 7, 8, 300, 4096, 51_000])
+@pytest.mark.parametrize("cases", [1, 2, 4, 8, 16, 1 << 17])
+@pytest.mark.parametrize("count", [1, 2, 16])
+def test_tiles_cover_all_columns_once(width: int, cases: int, count: int) -> None:
+    edges = sweep.edges_of(width, cases, count)
+    assert edges[0] == 0
+    assert edges[-1] == width
+    assert (np.diff(edges) > 0).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_threads_take_tiles_in_any_order(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles so narrow that both threads take many, and one that comes late."""
+    monkeypatch.setattr(sweep, "_CACHED", 64)
+    monkeypatch.setattr(wide, "_PART", 1 << 10)
+    plainly, right = np.random.default_rng(seed), sweep.sweep_tiles
+
+    def late(*arguments: object) -> object:
+        time.sleep(plainly.uniform(0, 0.002))
+        return right(*arguments)
+
+    monkeypatch.setattr(sweep, "sweep_tiles", late)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        require_same(draw(seed, 9, 5003), batches((3, 8, 11, 2, 3), 9, 5003))
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("rows", [[2], [0, 2], [0, 1, 2, 3]])
