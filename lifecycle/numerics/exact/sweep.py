@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from lifecycle.numerics.exact.compiled import kernel
+from lifecycle.numerics.exact.intrinsics import aligned, taken
 from lifecycle.numerics.exact.kernels import (
     Array,
     Bits,
@@ -20,7 +21,6 @@ from lifecycle.numerics.exact.kernels import (
 )
 from lifecycle.numerics.exact.rounding import MIN_EXPONENT
 from lifecycle.numerics.exact.tuples import added, dot, elements, put
-from lifecycle.numerics.exact.turns import taken
 
 Cases = tuple[Array, ...]
 Groups = tuple[Cases, ...]
@@ -213,6 +213,7 @@ def _update(
         product: products so far; the tile's are added.
         spare: (3, columns), numbers that may change: the second row beside an odd last one.
     """
+    aligned()
     numbers = _rule(rule)
     for j in range(0, len(weight), 2):
         paired = j + 1 < len(weight)

@@ -36,6 +36,7 @@ from lifecycle.numerics.minibatch import Minibatch
 
 WIDE = 1 << 15  # weights from which a sweep is worth its overhead
 _PART = 1 << 18  # weights that are worth a thread
+_PAGE, _LINE = 4096, 64  # bytes, of memory and of a cache
 _LARGE = 1 << 17  # numbers of a minibatch from which rounding them is shared out
 
 Work = Callable[[], None]
@@ -405,6 +406,18 @@ class WideLinear(torch.autograd.Function):
         return None, None, bias, None, None
 
 
+def _zeros_apart(like: Tensor, lines: int) -> Tensor:
+    """Zeros of a tensor's shape, which begin so many lines of a cache later in a page than it.
+
+    Large arrays all begin at one place of their pages; what stands at one index of several would
+    then have to share one set of the cache.
+    """
+    size = like.element_size()
+    room = torch.zeros(like.numel() + _PAGE // size, dtype=like.dtype)
+    skipped = (like.data_ptr() + lines * _LINE - room.data_ptr()) % _PAGE // size
+    return room[skipped : skipped + like.numel()].view(like.shape)
+
+
 class SweepingAdamax(optimisers.Adamax):
     """Adamax that updates one wide layer by a sweep, and the rest as `Adamax` does."""
 
@@ -412,7 +425,7 @@ class SweepingAdamax(optimisers.Adamax):
         super().__init__(parameters, lr, l2)
         self.wide = wide
         at = next(i for i, p in enumerate(self.parameters) if p is wide.weight)
-        self._moments = self.state[at]
+        self._moments = self.state[at] = _zeros_apart(wide.weight, 2), _zeros_apart(wide.weight, 4)
 
     def zero_grad(self) -> None:
         """See `Optimiser`; the gradient that waits for a sweep is forgotten too."""
