@@ -287,6 +287,26 @@ def test_kernels_are_cached_by_the_digest_of_the_room(tmp_path):
     assert compiled._cache_folder(str(tmp_path / "file")) == ""
 
 
+@pytest.mark.parametrize(
+    ("host", "settings", "wider"),
+    [
+        ("sapphirerapids", {}, True),
+        ("haswell", {}, False),
+        ("sapphirerapids", {"ENABLE_AVX": 0}, False),
+        ("sapphirerapids", {"CPU_NAME": "generic"}, False),
+        ("sapphirerapids", {"CPU_FEATURES": "+avx2"}, False),
+    ],
+)
+def test_vectors_are_wide_unless_the_environment_says_otherwise(host, settings, wider, monkeypatch):
+    for name, value in {"ENABLE_AVX": 1, "CPU_NAME": None, "CPU_FEATURES": None}.items():
+        monkeypatch.setattr(numba.config, name, settings.get(name, value))
+    monkeypatch.setattr(compiled.llvm, "get_host_cpu_name", lambda: host)
+    compiled._prefer_wide_vectors()
+    found = numba.config.CPU_FEATURES
+    assert ("-prefer-256-bit" in (found or "")) is wider
+    assert wider or found == settings.get("CPU_FEATURES")
+
+
 def test_a_kernel_works_where_no_cache_can_be(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "file"))
