@@ -9,8 +9,10 @@ the number of threads.
 from __future__ import annotations
 
 import os
+import weakref
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import pairwise
@@ -124,7 +126,7 @@ class WideLayer:
         ahead = self._ahead
         self.forget()
         if upcoming is not None:
-            _require_cases(upcoming.part, self.weight)
+            _require_cases(upcoming, self.weight)
         count = _padded(max(len(x), 0 if upcoming is None else len(upcoming)))
         if ahead is not None and ahead.stands(x, None) and len(ahead.operand.by_case) >= count:
             operand = ahead.operand
@@ -149,10 +151,18 @@ class WideLayer:
         """The next cases, with what is known of the part that they are from."""
         kept = batch.gathered or not batch.part.is_contiguous()  # no copy of a part for a few cases
         source = Minibatch.of(batch.values) if kept else batch
-        if self._tops is None or self._tops.part is not source.part:
-            self._tops = _Tops(source.part)
+        if kept:
+            tops = _Tops(source.part)
+        else:
+            if self._tops is None or not self._tops.are_of(source.part):
+                self._tops = _Tops(source.part)
+            tops = self._tops
         part = kernels.array(source.part)
-        return _Coming(batch, part, source.rows, self._tops.of(part, source.rows), padded)
+        return _Coming(batch, part, source.rows, tops.at(part, source.rows), padded)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was computed ahead: it holds for these very tensors, not for copies."""
+        return self.__dict__ | {"_ahead": None, "_tops": None}
 
 
 class _Operand:
@@ -223,11 +233,15 @@ class _Tops:
     """Largest magnitudes of a part's cases, each found when it is first asked for."""
 
     def __init__(self, part: Tensor) -> None:
-        self.part = part
+        self._part = weakref.ref(part)  # whose cases nobody else may want any more
         self._known = np.full(len(part), -1)
 
-    def of(self, part: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Those of some cases (k,), as bit patterns; `part` are the values of `self.part`."""
+    def are_of(self, part: Tensor) -> bool:
+        """Whether they are of this very part."""
+        return self._part() is part and len(self._known) == len(part)
+
+    def at(self, part: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of some cases (k,), as bit patterns; `part` are the values of the part."""
         unknown = rows[self._known[rows] < 0]
         if len(unknown):
             sweep.raise_tops(part, unknown, self._known)
@@ -249,12 +263,15 @@ class _Ahead:
         return same and (weight is None or weight._version == self.versions[1])
 
 
-def _require_cases(part: Tensor, weight: Tensor) -> None:
+def _require_cases(batch: Minibatch, weight: Tensor) -> None:
+    part = batch.part
     if part.dim() != 2 or part.shape[1] != weight.shape[1] or part.dtype != weight.dtype:
         raise UnusableInputError(
             f"exact arithmetic: a minibatch of {tuple(part.shape)} {part.dtype} for a layer of "
             f"{weight.shape[1]} inputs, {weight.dtype}"
         )
+    if len(batch) and batch.rows.max() >= len(part):
+        raise IndexError(f"a minibatch of cases beyond the {len(part)} that are left of the part")
 
 
 def _padded(count: int) -> int:
@@ -369,12 +386,17 @@ def _run(work: list[Work]) -> None:
             part()
 
     threads = torch.get_num_threads()
-    count = min(threads, len(work)) - 1
-    others = [_pool(threads - 1, os.getpid()).submit(take) for _ in range(count)]
+    others: list[Future[None]] = []
+    try:
+        for _ in range(min(threads, len(work)) - 1):
+            others.append(_pool(threads - 1, os.getpid()).submit(take))
+    except RuntimeError:  # no thread to be had: there are others, or this one does it all
+        pass
     try:
         take()
     finally:
         wait(others)  # all of them, before an error of one is told
+        deque(todo, maxlen=0)  # and nothing is left for a thread that comes later
     for other in others:
         other.result()
 

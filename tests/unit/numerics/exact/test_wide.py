@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import math
+import pickle
+import threading
 import time
+import weakref
 from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -310,6 +315,80 @@ def test_a_case_that_was_changed_between_two_minibatches_is_rounded_by_what_it_i
         assert torch.equal(coming.values, part[rows])
         alone = WideLayer(layer.weight)
         assert torch.equal(layer.product(coming.values), alone.product(coming.values))
+
+
+def test_a_case_is_looked_at_in_the_first_epoch_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each once an epoch, as a trainer tells them: the last step of an epoch foretells nothing."""
+    looked: list[int] = []
+    right = sweep.raise_tops
+
+    def counted(part: object, rows: np.ndarray, tops: object) -> None:
+        looked.extend(rows)
+        right(part, rows, tops)
+
+    monkeypatch.setattr(sweep, "raise_tops", counted)
+    part, (layer, optimiser, _) = draw(4, 7, 90), foretold()
+    looked.clear()
+    for _ in range(3):
+        x = part[:1].clone()
+        for rows in ([1, 2], [3, 4], [6, 5], None):
+            layer.keep(x, draw(5, len(x), 4), "linear first, backward")
+            coming = None if rows is None else Minibatch(part, np.array(rows))
+            optimiser.step(coming)
+            x = x if coming is None else coming.values
+    assert sorted(looked) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_layer_keeps_no_part_alive_and_copies_of_it_compute_anew() -> None:
+    part = draw(4, 7, 90)
+    layer, optimiser, _ = foretold()
+    batch = Minibatch(part, np.array([1, 5, 2]))
+    layer.keep(layer_input(layer), draw(3, 3, 4), "linear first, backward")
+    optimiser.step(batch)
+    for copied, same in (
+        copy.deepcopy((optimiser, batch)),
+        pickle.loads(pickle.dumps((optimiser, batch))),
+    ):
+        other = copied.wide
+        with torch.no_grad():
+            other.weight.copy_(draw(77, 4, 90))
+        assert torch.equal(
+            other.product(same.values), WideLayer(other.weight).product(batch.values)
+        )
+    alive = weakref.ref(part)
+    del part, batch
+    layer.forget()
+    gc.collect()
+    assert alive() is None
+
+
+def test_a_part_that_lost_cases_is_refused() -> None:
+    layer, optimiser, batch = foretold()
+    part = draw(4, 7, 90)
+    coming = Minibatch(part, np.array([6, 0]))
+    part.data = part.data[:5].clone()
+    layer.keep(batch.values, draw(5, 3, 4), "linear first, backward")
+    with pytest.raises(IndexError, match="beyond the 5 that are left"):
+        optimiser.step(coming)
+
+
+@pytest.mark.usefixtures("threads")
+def test_where_no_thread_can_be_started_one_does_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    wide._pool.cache_clear()
+    right = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", refuses)
+    done: list[int] = []
+    wide._run([partial(done.append, number) for number in range(5)])
+    assert sorted(done) == list(range(5))
+    with pytest.raises(ZeroDivisionError):
+        wide._run([lambda: 1 // 0, partial(done.append, 9)])
+    monkeypatch.setattr(threading.Thread, "start", right)
+    wide._run([partial(time.sleep, 0.05), lambda: None])  # a thread that finds what was queued
+    assert 9 not in done
+    wide._pool.cache_clear()
 
 
 def layer_input(layer: WideLayer) -> Tensor:
