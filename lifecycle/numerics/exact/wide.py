@@ -1,9 +1,9 @@
 """A wide first layer in one sweep: gradient, L2, Adamax, rounding and the next product.
 
 The weights and two moments of 51,000 x 128 doubles are 157 MB; a step that reads and writes them
-once costs what memory costs. A tile of a row is updated, rounded and multiplied with the next
-inputs while it is in the cache. Bits are those of `layers.Linear` and `optimisers.Adamax`, whatever
-the number of threads.
+once costs what memory costs. A tile of columns is updated, rounded and multiplied with the next
+inputs, gathered and rounded with it, while these are in the cache. Bits are those of
+`layers.Linear` and `optimisers.Adamax`, whatever the number of threads.
 """
 
 from __future__ import annotations
