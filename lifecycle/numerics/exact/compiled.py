@@ -36,8 +36,10 @@ except ImportError:
 else:
     _AVAILABLE = True
 
-# Processors that the compiler would give vectors of 256 bits, though they run 512 at full speed.
-_WIDE_VECTORS = ("icelake-server", "sapphirerapids", "emeraldrapids", "graniterapids")
+# Processors that vectors of 512 bits do not slow down; the compiler gives some of them 256.
+_INTEL = ("icelake-server", "sapphirerapids", "emeraldrapids", "graniterapids")
+_WIDE_VECTORS = (*_INTEL, "znver4", "znver5")
+_NOT_NARROW = "-prefer-256-bit"
 
 Function = Callable[..., Any]
 Scalar = Callable[[float], float]
@@ -204,8 +206,15 @@ def _prefer_wide_vectors() -> None:
     config: Any = numba.config
     if not config.ENABLE_AVX or not (config.CPU_NAME is None and config.CPU_FEATURES is None):
         return
-    if llvm.get_host_cpu_name() in _WIDE_VECTORS:
-        config.CPU_FEATURES = f"{llvm.get_host_cpu_features().flatten()},-prefer-256-bit"
+    features = llvm.get_host_cpu_features()
+    if llvm.get_host_cpu_name() in _WIDE_VECTORS and features.get("avx512f"):
+        config.CPU_FEATURES = f"{features.flatten()},{_NOT_NARROW}"
+
+
+def vector_length() -> int:
+    """How many doubles the vectors have that kernels are compiled for."""
+    features: Any = numba.config.CPU_FEATURES if _AVAILABLE else ""
+    return 8 if _NOT_NARROW in (features or "") else 4
 
 
 if _AVAILABLE:

@@ -13,8 +13,6 @@ except ImportError:
 else:
     _AVAILABLE = True
 
-_LINE = 64  # bytes of a line of the cache
-
 
 def _taken(typing: Any, counter: Any) -> Any:
     """The number in a counter, (1,) int64, which becomes one more: no two threads get the same."""
@@ -26,23 +24,7 @@ def _taken(typing: Any, counter: Any) -> Any:
     return types.int64(counter), generate
 
 
-def _aligned(typing: Any) -> Any:
-    """Have the stack of the function that says so begin at a line of the cache.
-
-    What is spilled there are whole vectors, most of which would lie across two lines.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        attributes = builder.function.attributes
-        attributes.alignstack = _LINE
-        attributes.add("nounwind")  # as it is; of an empty set, alignment is not written either
-        return context.get_dummy_value()
-
-    return types.void(), generate
-
-
 if _AVAILABLE:
     taken: Any = intrinsic(_taken)
-    aligned: Any = intrinsic(_aligned)
 else:
-    taken = aligned = None  # kernels that name them say, when called, what is missing
+    taken = None  # kernels that name it say, when called, what is missing

@@ -1,15 +1,21 @@
 """Compiled kernels of the sweep over a wide layer (see `wide`), on numpy arrays.
 
-The cases of a minibatch come as tuples of vectors (see `tuples`), at most `GROUP` together: so many
-a processor's registers hold. Larger minibatches are groups of them.
+The cases of a minibatch come `GROUP` together at most: with two rows of weights so many fill a
+processor's registers. Larger minibatches are groups of them.
+
+A *packed* minibatch is (groups, blocks, cases of a group, LANES): what stands at `LANES` columns,
+case after case, so that a loop over columns reads one stretch of memory. Beyond the last case and
+the last column are zeros.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from lifecycle.numerics.exact.compiled import kernel
-from lifecycle.numerics.exact.intrinsics import aligned, taken
+from lifecycle.numerics.exact.intrinsics import taken
 from lifecycle.numerics.exact.kernels import (
     Array,
     Bits,
@@ -18,6 +24,18 @@ from lifecycle.numerics.exact.kernels import (
     magnitude_of,
     shift_at,
     shift_below,
+)
+from lifecycle.numerics.exact.lanes import (
+    LANES,
+    higher,
+    highest,
+    larger,
+    loaded,
+    spread,
+    stack,
+    stored,
+    sums,
+    zeros,
 )
 from lifecycle.numerics.exact.rounding import MIN_EXPONENT
 from lifecycle.numerics.exact.tuples import added, dot, elements, put
@@ -28,15 +46,18 @@ Parameter = tuple[Array, Array, Array, Array]  # weights, both moments, gradient
 Row = tuple[Array, Array, Array]  # weights and both moments
 Tiles = tuple[Bits, Bits]  # see `sweep_tiles`, as the next
 Coming = tuple[Array, Bits, Bits, Array, Array, bool]
-Copy = tuple[Groups, Array]  # next cases of a tile, rounded, by group and as an array
+Vectors = Any  # vectors, one of each case, inside compiled code
+Pair = tuple[Any, Any]  # of two rows
+Sums = tuple[Pair, Pair]  # greatest magnitudes and products of two rows, by lanes
 
 GROUP = 8
 _NONE = np.int64(2000)  # beyond every exponent
 _STRIP = 1024  # columns rounded at a time
-_CACHED = 32768  # numbers of the inputs in a tile: they stay in a core's own cache
+_PIECE = 128  # columns of two rows that are updated, then multiplied: they stay in the first cache
+_CACHED = 16384  # numbers of the inputs in a tile: they stay in a core's own cache
 _OF_SEVERAL = 512  # columns of a tile with several groups, of which it keeps the gradient too
 _LEAST = 256  # columns of a tile, at least, where there are so many
-_LINE = 8  # numbers of a cache's line
+_LINE = 8  # numbers of a cache's line, a multiple of LANES
 
 
 def edges_of(width: int, cases: int, threads: int) -> Bits:
@@ -62,9 +83,29 @@ def raise_tops(part: Array, rows: Bits, tops: Bits) -> None:
         tops[row] = top
 
 
+@kernel(nogil=True, forceinline=True)
+def _pack(packed: Array, b: int, column: int, values: Any) -> None:
+    """Set a case's values from a column, a vector of them."""
+    cases = packed.shape[2]
+    stored(packed[b // cases], column * cases + b % cases * LANES, values, LANES)
+
+
+@kernel(nogil=True, forceinline=True)
+def _cases_at(group: Array, column: int, like: Vectors) -> Vectors:
+    """A group's values from a column, a vector of each case."""
+    return stack(group, column * len(like), like)
+
+
 @kernel(nogil=True)
 def round_cases(x: Array, bits: int, out: Array, low: int, high: int) -> Scalar:
     """Columns [low, high) of x (k, in), each rounded to `bits` below its largest magnitude.
+
+    Args:
+        x: cases.
+        bits: of a slice.
+        out: (k, in) or packed; written.
+        low: first column, in a packed minibatch a multiple of LANES.
+        high: column after the last, likewise, or the end.
 
     Returns:
         Least exponent of a column that is not all zero (0 where all are), and the greatest of all.
@@ -83,22 +124,30 @@ def round_cases(x: Array, bits: int, out: Array, low: int, high: int) -> Scalar:
             greatest = max(greatest, exponent_of(tops[i]))
             least = min(least, exponent_of(tops[i]) if tops[i] != 0 else _NONE)
         for b in range(len(x)):
-            row, place = x[b, at : at + size], out[b, at : at + size]
-            for i in range(size):
-                place[i] = (row[i] + shifts[i]) - shifts[i]
+            row = x[b, at : at + size]
+            if out.ndim == 2:
+                place = out[b, at : at + size]
+                for i in range(size):
+                    place[i] = (row[i] + shifts[i]) - shifts[i]
+            else:
+                for i in range(0, size, LANES):
+                    count = min(LANES, size - i)
+                    shift = loaded(shifts, i, count)
+                    _pack(out, b, at + i, (loaded(row, i, count) + shift) - shift)
     return (np.int64(0) if least == _NONE else least), greatest
 
 
 @kernel(nogil=True, forceinline=True)
-def _adamax(
-    old: float, m: float, u: float, g: float, rule: tuple[float, ...]
-) -> tuple[float, float, float]:
-    """New moments and weight, one operation after the other as in `optimisers.Adamax`."""
+def _adamax(old: Any, m: Any, u: Any, g: Any, rule: tuple[float, ...]) -> tuple[Any, Any, Any]:
+    """New moments and weight, one operation after the other as in `optimisers.Adamax`.
+
+    Of numbers or of vectors.
+    """
     l2, beta1, rest1, beta2, epsilon, rate = rule
     grown = (g + 0.0) + old * l2
     first = m * beta1 + grown * rest1
     faded, size = u * beta2, abs(grown) + epsilon
-    norm = faded if faded > size else size
+    norm = larger(faded, size)
     return first, norm, old - (first * rate) / norm
 
 
@@ -119,15 +168,16 @@ def adamax(flat: tuple[Parameter, ...], rule: Array) -> None:
 
 @kernel(nogil=True)
 def _gather(coming: Coming, low: int, size: int, bits: int, place: Array, tops: Bits) -> None:
-    """Next cases' columns from `low`, each case rounded, to place; tops are raised by them."""
+    """Pack next cases' columns from `low`, each case rounded; tops are raised by them."""
     part, rows, guesses = coming[:3]
     for b in range(len(rows)):
-        row, rounded = part[rows[b], low : low + size], place[b, :size]
-        top, shift = tops[b], shift_below(guesses[b], bits)
-        for i in range(size):
-            top = max(top, magnitude_of(row[i]))
-            rounded[i] = (row[i] + shift) - shift
-        tops[b] = top
+        row, shift = part[rows[b], low : low + size], shift_below(guesses[b], bits)
+        top = spread((0.0,))[0]
+        for i in range(0, size, LANES):
+            values = loaded(row, i, min(LANES, size - i))
+            top = higher(top, values)
+            _pack(place, b, i, (values + shift) - shift)
+        tops[b] = max(tops[b], highest(top))
 
 
 @kernel(nogil=True)
@@ -143,33 +193,59 @@ def _keep(coming: Coming, case_bits: int, low: int, high: int) -> Scalar:
 
 
 @kernel(nogil=True)
-def _gradient(delta: Cases, inputs: Cases, low: int, high: int, g: Array) -> None:
-    """Add a group's part of the gradient of a tile, (out, columns), to g."""
-    for j in range(len(g)):
-        row, factors = g[j], elements(delta, j)
-        for i in range(high - low):
-            row[i] += dot(factors, elements(inputs, low + i))
-
-
-@kernel(nogil=True)
-def _product(weight: Array, shift: float, upcoming: Cases, j: int, product: Cases) -> None:
-    """Add the products of a tile of row j, rounded by a shift, with a group of next inputs."""
-    sums = elements(product, j)
-    for i in range(len(weight)):
-        rounded = (weight[i] + shift) - shift
-        sums = added(sums, rounded, elements(upcoming, i))
-    put(product, j, sums)
+def _gradient(delta: Cases, inputs: Array, low: int, size: int, g: Array) -> None:
+    """Add a group's part of the gradient of a tile to g (out, columns, whole vectors)."""
+    for j in range(0, len(g), 2):
+        k = min(j + 1, len(g) - 1)  # j, where it is the last: the same is written twice
+        one, two = spread(elements(delta, j)), spread(elements(delta, k))
+        for i in range(0, size, LANES):
+            x = _cases_at(inputs, low + i, one)
+            slope = loaded(g[j], i, LANES) + dot(one, x)
+            slope2 = loaded(g[k], i, LANES) + dot(two, x)
+            stored(g[j], i, slope, LANES)
+            stored(g[k], i, slope2, LANES)
 
 
 @kernel(nogil=True, forceinline=True)
-def _changed(
-    row: Row, i: int, slope: float, numbers: tuple[float, ...], top: Scalar, shift: float
-) -> Scalar:
-    """Update weight i of a row: the greatest magnitude so far with it, and the weight rounded."""
+def _multiplied(
+    weights: Pair, shifts: Pair, cases: Vectors, i: int, count: int, totals: Pair
+) -> Pair:
+    """Add the products of `count` weights from i of two rows, rounded, with cases to totals."""
+    one = (loaded(weights[0], i, count) + shifts[0]) - shifts[0]
+    two = (loaded(weights[1], i, count) + shifts[1]) - shifts[1]
+    return added(totals[0], one, cases), added(totals[1], two, cases)
+
+
+@kernel(nogil=True, forceinline=True)
+def _put(product: Cases, j: int, totals: Vectors) -> None:
+    """Add totals of row j to the products of a group."""
+    put(product, j, added(elements(product, j), 1.0, sums(totals)))
+
+
+@kernel(nogil=True)
+def _products(weights: Pair, shifts: Pair, upcoming: Array, j: int, k: int, product: Cases) -> None:
+    """Add the products of a tile of rows j and k, rounded, with a group of next inputs."""
+    size, none = len(weights[0]), zeros(elements(product, j))
+    totals = none, none
+    for i in range(0, size, LANES):
+        y = _cases_at(upcoming, i, none)
+        totals = _multiplied(weights, shifts, y, i, min(LANES, size - i), totals)
+    _put(product, j, totals[0])
+    if k != j:
+        _put(product, k, totals[1])
+
+
+@kernel(nogil=True, forceinline=True)
+def _changed(row: Row, i: int, count: int, slope: Any, rule: tuple[float, ...], top: Any) -> Any:
+    """Update `count` weights from i of a row: the greatest magnitudes so far with them."""
     w, m, u = row
-    m[i], u[i], new = _adamax(w[i], m[i], u[i], slope, numbers)
-    w[i] = new
-    return max(top, magnitude_of(new)), (new + shift) - shift
+    first, norm, new = _adamax(
+        loaded(w, i, count), loaded(m, i, count), loaded(u, i, count), slope, rule
+    )
+    stored(m, i, first, count)
+    stored(u, i, norm, count)
+    stored(w, i, new, count)
+    return higher(top, new)
 
 
 @kernel(nogil=True, forceinline=True)
@@ -177,13 +253,46 @@ def _row(weight: Array, moments: tuple[Array, Array], j: int, low: int, high: in
     return weight[j, low:high], moments[0][j, low:high], moments[1][j, low:high]
 
 
+@kernel(nogil=True, forceinline=True)
+def _piece(
+    rows: tuple[Row, Row],
+    factors: Pair,
+    more: Pair,
+    shifts: Pair,
+    inputs: tuple[Array, int],
+    upcoming: Array,
+    rule: tuple[float, ...],
+    low: int,
+    high: int,
+    count: int,
+    found: Sums,
+) -> Sums:
+    """Update columns [low, high) of two rows, `count` at a time, then multiply them.
+
+    Two loops: what both keep at hand together is more than a processor has registers. Two rows
+    share what is loaded of the cases, which is most of what is loaded.
+    """
+    tops, totals = found
+    for i in range(low, high, LANES):
+        x = _cases_at(inputs[0], inputs[1] + i, factors[0])
+        slope = dot(factors[0], x) + loaded(more[0], i, count)
+        slope2 = dot(factors[1], x) + loaded(more[1], i, count)
+        top = _changed(rows[0], i, count, slope, rule, tops[0])
+        tops = top, _changed(rows[1], i, count, slope2, rule, tops[1])
+    weights = rows[0][0], rows[1][0]
+    for i in range(low, high, LANES):
+        y = _cases_at(upcoming, i, factors[0])
+        totals = _multiplied(weights, shifts, y, i, count, totals)
+    return tops, totals
+
+
 @kernel(nogil=True)
 def _update(
     weight: Array,
     moments: tuple[Array, Array],
     delta: Cases,
-    inputs: Cases,
-    upcoming: Cases,
+    inputs: Array,
+    upcoming: Array,
     g: Array,
     low: int,
     high: int,
@@ -195,13 +304,11 @@ def _update(
 ) -> None:
     """Update a tile and multiply it with a group of next inputs, two rows at a time.
 
-    Two rows share what is loaded of the inputs, which are most of what is loaded.
-
     Args:
         weight: the layer's, as in `sweep_tiles`, and
         moments: likewise.
         delta: gradients of the layer's output,
-        inputs: inputs, and
+        inputs: inputs, all columns, and
         upcoming: next inputs of a group of cases, the tile's columns.
         g: (out, columns), what other groups have brought to the gradient; with one group zeros,
             (1, columns).
@@ -213,29 +320,32 @@ def _update(
         product: products so far; the tile's are added.
         spare: (3, columns), numbers that may change: the second row beside an odd last one.
     """
-    aligned()
-    numbers = _rule(rule)
+    numbers, size, last = _rule(rule), high - low, len(weight) - 1
+    whole = size - size % LANES
     for j in range(0, len(weight), 2):
-        paired = j + 1 < len(weight)
-        k = j + 1 if paired else j
+        k = min(j + 1, last)
         one = _row(weight, moments, j, low, high)
-        two = _row(weight, moments, k, low, high) if paired else (spare[0], spare[1], spare[2])
-        more, more2 = g[min(j, len(g) - 1)], g[min(k, len(g) - 1)]
-        top, top2, shift, shift2 = tops[j], tops[k], shifts[j], shifts[k]
-        factors, factors2 = elements(delta, j), elements(delta, k)
-        sums, sums2 = elements(product, j), elements(product, k)
-        for i in range(high - low):
-            x = elements(inputs, low + i)
-            slope, slope2 = dot(factors, x) + more[i], dot(factors2, x) + more2[i]
-            top, rounded = _changed(one, i, slope, numbers, top, shift)
-            top2, rounded2 = _changed(two, i, slope2, numbers, top2, shift2)
-            y = elements(upcoming, i)
-            sums, sums2 = added(sums, rounded, y), added(sums2, rounded2, y)
-        if paired:
-            tops[k] = top2
-            put(product, k, sums2)
-        tops[j] = top
-        put(product, j, sums)
+        two = _row(weight, moments, k, low, high) if k != j else (spare[0], spare[1], spare[2])
+        factors = spread(elements(delta, j)), spread(elements(delta, k))
+        more = g[min(j, len(g) - 1)], g[min(k, len(g) - 1)]
+        pair, none = (shifts[j], shifts[k]), zeros(factors[0])
+        found = (none[0], none[0]), (none, none)
+        for at in range(0, whole, _PIECE):
+            end = min(at + _PIECE, whole)
+            found = _piece(
+                (one, two), factors, more, pair, (inputs, low), upcoming, numbers,
+                at, end, LANES, found,
+            )  # fmt: skip
+        if whole < size:
+            found = _piece(
+                (one, two), factors, more, pair, (inputs, low), upcoming, numbers,
+                whole, size, size - whole, found,
+            )  # fmt: skip
+        tops[j] = max(tops[j], highest(found[0][0]))
+        _put(product, j, found[1][0])
+        if k != j:
+            tops[k] = max(tops[k], highest(found[0][1]))
+            _put(product, k, found[1][1])
 
 
 @kernel(nogil=True)
@@ -244,23 +354,24 @@ def settle(
     changed: Bits,
     exponents: Bits,
     coming: Coming,
-    copy: Copy,
+    place: Array,
     bits: int,
     tiles: Tiles,
     product: Groups,
 ) -> None:
     """Multiply rows anew with the next inputs, rounded by their exponents (see `sweep_tiles`)."""
-    upcoming, place = copy
     edges, turn = tiles
     tops = np.zeros(len(coming[1]), np.int64)
     at = taken(turn)
     while at < len(edges) - 1:
         low, high = edges[at], edges[at + 1]
         _gather(coming, low, high - low, bits, place, tops)
-        for j in changed:
-            part, shift = weight[j, low:high], shift_at(exponents[j], bits)
+        for p in range(0, len(changed), 2):
+            j, k = changed[p], changed[min(p + 1, len(changed) - 1)]
+            weights = weight[j, low:high], weight[k, low:high]
+            pair = shift_at(exponents[j], bits), shift_at(exponents[k], bits)
             for q in range(len(product)):
-                _product(part, shift, upcoming[q], j, product[q])
+                _products(weights, pair, place[q], j, k, product[q])
         at = taken(turn)
 
 
@@ -270,9 +381,9 @@ def sweep_tiles(
     moments: tuple[Array, Array],
     exponents: Bits,
     delta: Groups,
-    inputs: Groups,
+    inputs: Array,
     coming: Coming,
-    copy: Copy,
+    place: Array,
     rule: Array,
     bits: tuple[int, int],
     tiles: Tiles,
@@ -293,12 +404,12 @@ def sweep_tiles(
         moments: m and u of Adamax, likewise.
         exponents: (out,), of each row's largest magnitude: that of the step before (or any other).
         delta: gradient of the layer's output, (out,) of each case, rounded along the cases.
-        inputs: (in,) of each case, rounded along the cases.
+        inputs: cases, packed, rounded along the cases.
         coming: the next k cases: what they are gathered from (n, in), their numbers there (k,), the
             largest magnitude of each as far as is known (k,); written: their values (k, in), and
-            these rounded along the cases (padded, in); last, whether the values are there already.
-        copy: (padded, columns of the widest tile), by group and as an array, zeros beyond case k;
-            written: the tile of the next cases, each rounded.
+            these rounded along the cases, packed; last, whether the values are there already.
+        place: packed, of the widest tile's columns, zeros beyond case k; written: a tile of the
+            next cases, each rounded.
         rule: l2, beta1, 1 - beta1, beta2, epsilon, lr / (1 - beta1^t).
         bits: bits of a slice of the forward product, and of a sum over the next cases.
         tiles: columns at which tiles begin, and the end; the number of the next, (1,).
@@ -308,9 +419,8 @@ def sweep_tiles(
     Returns:
         Ends of the columns that were rounded along the next cases (see `round_cases`).
     """
-    upcoming, place = copy
     edges, turn = tiles
-    outputs, groups, size = len(weight), len(inputs), place.shape[1]
+    outputs, groups, size = len(weight), len(inputs), place.shape[1] * LANES
     g, spare = np.zeros((outputs if groups > 1 else 1, size)), np.zeros((3, size))
     shifts = np.empty(outputs)
     for j in range(outputs):
@@ -326,13 +436,15 @@ def sweep_tiles(
         if groups > 1:
             g[:] = 0.0
         for q in range(1, groups):
-            _gradient(delta[q], inputs[q], low, high, g)
+            _gradient(delta[q], inputs[q], low, high - low, g)
         _update(
-            weight, moments, delta[0], inputs[0], upcoming[0], g, low, high, rule, shifts, tops[0],
+            weight, moments, delta[0], inputs[0], place[0], g, low, high, rule, shifts, tops[0],
             product[0], spare,
         )  # fmt: skip
-        for q in range(1, groups):
-            for j in range(outputs):
-                _product(weight[j, low:high], shifts[j], upcoming[q], j, product[q])
+        for j in range(0, outputs if groups > 1 else 0, 2):
+            k = min(j + 1, outputs - 1)
+            weights, pair = (weight[j, low:high], weight[k, low:high]), (shifts[j], shifts[k])
+            for q in range(1, groups):
+                _products(weights, pair, place[q], j, k, product[q])
         at = taken(turn)
     return (np.int64(0) if least == _NONE else least), greatest

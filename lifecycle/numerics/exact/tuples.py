@@ -1,9 +1,9 @@
-"""Numbers and rows in tuples, inside kernels, written out one by one.
+"""Numbers, vectors (see `lanes`) and rows in tuples, inside kernels, written out one by one.
 
-A loop over a few rows inside a loop over columns would keep the columns from being vectorised; a
-tuple's length is part of its type, so numba writes such a loop out. Products and sums made here may
-be reordered and fused, these instructions only: a rounding beside them in the same kernel stays as
-it is written. So `dot` and `added` are for exact products and sums (see `compiled.kernel`).
+A tuple's length is part of its type, so what is said of a tuple is compiled without a loop, and its
+members can stay in registers. Products and sums made here may be reordered and fused, these
+instructions only: a rounding beside them in the same kernel stays as it is written. So `dot` and
+`added` are for exact products and sums (see `compiled.kernel`).
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _dot(typing: Any, a: Any, b: Any) -> Any:
             total = builder.fadd(total, term, flags=_EXACT)
         return total
 
-    return types.float64(a, b), generate
+    return a.dtype(a, b), generate
 
 
 def _added(typing: Any, totals: Any, factor: Any, values: Any) -> Any:
@@ -88,7 +88,7 @@ def _added(typing: Any, totals: Any, factor: Any, values: Any) -> Any:
         ]
         return context.make_tuple(builder, signature.return_type, after)
 
-    return _numbers(totals.count)(totals, types.float64, values), generate
+    return totals(totals, factor, values), generate
 
 
 if _AVAILABLE:

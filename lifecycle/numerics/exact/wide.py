@@ -26,6 +26,7 @@ from torch import Tensor
 from lifecycle.errors import UnusableInputError
 from lifecycle.numerics.exact import kernels, optimisers, sweep
 from lifecycle.numerics.exact.engine import compiled
+from lifecycle.numerics.exact.lanes import LANES
 from lifecycle.numerics.exact.layers import placed, rows
 from lifecycle.numerics.exact.products import (
     Ends,
@@ -128,8 +129,9 @@ class WideLayer:
         if upcoming is not None:
             _require_cases(upcoming, self.weight)
         count = _padded(max(len(x), 0 if upcoming is None else len(upcoming)))
-        if ahead is not None and ahead.stands(x, None) and len(ahead.operand.by_case) >= count:
+        if ahead is not None and ahead.stands(x, None) and ahead.operand.padded >= count:
             operand = ahead.operand
+            count = operand.padded
         else:
             operand = _Operand(x, count)
             operand.round_cases()
@@ -137,7 +139,7 @@ class WideLayer:
             delta = _rounded_gradient(gradient, operand.ends, count)
         coming = self._coming(Minibatch.of(x[:0]) if upcoming is None else upcoming, count)
         own = [t.detach().numpy() for t in (self.weight, m, u)]
-        operands = [delta, operand.by_case[:count]]
+        operands = delta, operand.by_case
         product = _sweep(own, operands, coming, rule, self.bits, self._exponents, beside)
         if not coming.foreseen:  # cases of a part were changed behind our back
             self._tops = None
@@ -170,13 +172,14 @@ class _Operand:
 
     Attributes:
         values: the minibatch.
-        by_case: (padded, in), each feature rounded over the cases.
+        padded: cases, with those of zeros that are added.
+        by_case: packed (see `sweep`), each feature rounded over the cases.
         ends: exponents of the least and the greatest feature, when it is rounded.
     """
 
     def __init__(self, values: Tensor, padded: int) -> None:
-        self.values = values
-        self.by_case = _zeros_from(len(values), values.shape[1], padded)
+        self.values, self.padded = values, padded
+        self.by_case = _packed(len(values), values.shape[1], padded)
         self.ends: Ends = (0, MIN_EXPONENT)
 
     def round_cases(self) -> None:
@@ -187,7 +190,8 @@ class _Operand:
             found.append(sweep.round_cases(source, bits, self.by_case, low, high))
 
         parts = torch.get_num_threads() if self.by_case.size >= _LARGE else 1
-        bounds = [source.shape[1] * at // parts for at in range(parts + 1)]
+        width, blocks = source.shape[1], -(-source.shape[1] // LANES)
+        bounds = [min(width, blocks * at // parts * LANES) for at in range(parts + 1)]
         _run([partial(part, *pair) for pair in pairwise(bounds)])
         self.ends = _widest(found)
 
@@ -216,10 +220,9 @@ class _Coming:
         self.operand, self.tops, self.foreseen = _Operand(values, padded), tops, False
         self.given = part, rows, tops, kernels.array(values), self.operand.by_case, kept
 
-    def copy(self, width: int) -> tuple[Any, NDArray[np.float64]]:
-        """Room for so many columns of it (see `copy` of `sweep.sweep_tiles`)."""
-        place = _zeros_from(len(self.tops), width, self._padded)
-        return _groups(place), place
+    def place(self, width: int) -> NDArray[np.float64]:
+        """Room for so many columns of it (see `place` of `sweep.sweep_tiles`)."""
+        return _packed(len(self.tops), width, self._padded)
 
     def written(self, ends: Ends, tops: NDArray[np.int64]) -> None:
         """Say that a sweep has written it, and the ends and largest magnitudes that it found."""
@@ -285,10 +288,14 @@ def _padded(count: int) -> int:
     return -(-count // sweep.GROUP) * sweep.GROUP
 
 
-def _zeros_from(count: int, width: int, padded: int) -> NDArray[np.float64]:
-    """(padded, width), zeros from row `count`; rows begin where vector instructions like it."""
-    made: NDArray[np.float64] = torch.empty((padded, width), dtype=torch.float64).numpy()
-    made[count:] = 0.0
+def _packed(count: int, width: int, padded: int) -> NDArray[np.float64]:
+    """Room for a packed minibatch (see `sweep`), zeros from case `count`."""
+    size = min(padded, sweep.GROUP)
+    shape = padded // size, -(-width // LANES), size, LANES
+    # torch's arrays begin at a cache's line, as vectors like it
+    made: NDArray[np.float64] = torch.empty(shape, dtype=torch.float64).numpy()
+    for case in range(count, padded):
+        made[case // size, :, case % size] = 0.0
     return made
 
 
@@ -296,7 +303,7 @@ def _rounded_gradient(gradient: Tensor, input_ends: Ends, padded: int) -> NDArra
     """The gradient of the layer's output (padded, out), rounded along the cases."""
     count, outputs = gradient.shape
     bits = product_bits(count)
-    out = _zeros_from(count, outputs, padded)
+    out = np.zeros((padded, outputs))
     ends = sweep.round_cases(kernels.array(gradient), bits, out, 0, outputs)
     require_ends(ends, input_ends, count, bits, ("gradient", "input"))
     return out
@@ -317,7 +324,7 @@ def _groups(cases: NDArray[np.float64]) -> Any:
 
 def _sweep(
     own: list[NDArray[np.float64]],
-    operands: list[NDArray[np.float64]],
+    operands: tuple[NDArray[np.float64], NDArray[np.float64]],
     coming: _Coming,
     rule: NDArray[np.float64],
     bits: int,
@@ -328,10 +335,10 @@ def _sweep(
     weight, m, u = own
     outputs, width = weight.shape
     count = min(torch.get_num_threads(), -(-weight.size // _PART))
-    edges = sweep.edges_of(width, len(operands[0]), count)
-    copies = [coming.copy(int(np.diff(edges).max())) for _ in range(count)]
-    groups = [_groups(cases) for cases in operands]
-    products = np.zeros((count, len(operands[0]), outputs))
+    delta, inputs = operands
+    edges = sweep.edges_of(width, len(delta), count)
+    places = [coming.place(int(np.diff(edges).max())) for _ in range(count)]
+    products = np.zeros((count, len(delta), outputs))
     tops, tops_of_cases = (
         np.zeros((count, size), np.int64) for size in (outputs, len(coming.tops))
     )
@@ -341,8 +348,8 @@ def _sweep(
     def part(at: int) -> None:
         found.append(
             sweep.sweep_tiles(
-                weight, (m, u), exponents, *groups, coming.given, copies[at], rule, slices, tiles,
-                _groups(products[at]), (tops[at], tops_of_cases[at]),
+                weight, (m, u), exponents, _groups(delta), inputs, coming.given, places[at], rule,
+                slices, tiles, _groups(products[at]), (tops[at], tops_of_cases[at]),
             )
         )  # fmt: skip
 
@@ -356,8 +363,8 @@ def _sweep(
         again = edges, np.zeros(1, np.int64)
 
         def settle(at: int) -> None:
-            place = _groups(products[at])
-            sweep.settle(weight, changed, now, coming.given, copies[at], bits, again, place)
+            product = _groups(products[at])
+            sweep.settle(weight, changed, now, coming.given, places[at], bits, again, product)
 
         _run([partial(settle, at) for at in range(count)])
     total: NDArray[np.float64] = products.sum(axis=0)
