@@ -108,6 +108,25 @@ def _stored(typing: Any, array: Any, at: Any, vector: Any, count: Any) -> Any:
     return types.void(array, types.intp, vector, types.intp), generate
 
 
+def _fetched(typing: Any, array: Any, at: Any) -> Any:
+    """Ask for the line at an index of an array's memory, which need not exist, into a near cache.
+
+    Not the nearest: what is asked for is wanted in some hundred turns, and would be lost till then.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = _place(context, builder, signature.args[0], *arguments)
+        place = builder.bitcast(place, ir.IntType(8).as_pointer())
+        arguments = [place, _int32(0), _int32(2), _int32(1)]  # to read; second cache; data
+        kind = ir.FunctionType(ir.VoidType(), [argument.type for argument in arguments])
+        builder.call(
+            cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8"), arguments
+        )
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
+
+
 def _stack(typing: Any, array: Any, at: Any, like: Any) -> Any:
     """As many vectors as a tuple has, one after another from an index of an array's memory."""
 
@@ -238,6 +257,7 @@ if _AVAILABLE:
         def __init__(self, manager: Any, kind: Any) -> None:
             super().__init__(manager, kind, _vector())
 
+    fetched: Any = intrinsic(_fetched)
     loaded: Any = intrinsic(_loaded)
     stored: Any = intrinsic(_stored)
     stack: Any = intrinsic(_stack)
@@ -249,4 +269,4 @@ if _AVAILABLE:
     larger: Any = intrinsic(_larger)
     _overload_operations()
 else:  # kernels that name them say, when called, what is missing
-    loaded = stored = stack = spread = zeros = sums = higher = highest = larger = None
+    fetched = loaded = stored = stack = spread = zeros = sums = higher = highest = larger = None

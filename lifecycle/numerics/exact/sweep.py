@@ -27,6 +27,7 @@ from lifecycle.numerics.exact.kernels import (
 )
 from lifecycle.numerics.exact.lanes import (
     LANES,
+    fetched,
     higher,
     highest,
     larger,
@@ -54,6 +55,7 @@ GROUP = 8
 _NONE = np.int64(2000)  # beyond every exponent
 _STRIP = 1024  # columns rounded at a time
 _PIECE = 128  # columns of two rows that are updated, then multiplied: they stay in the first cache
+_AHEAD = 256  # columns between what is computed and what is asked of the memory
 _CACHED = 16384  # numbers of the inputs in a tile: they stay in a core's own cache
 _OF_SEVERAL = 512  # columns of a tile with several groups, of which it keeps the gradient too
 _LEAST = 256  # columns of a tile, at least, where there are so many
@@ -84,10 +86,10 @@ def raise_tops(part: Array, rows: Bits, tops: Bits) -> None:
 
 
 @kernel(nogil=True, forceinline=True)
-def _pack(packed: Array, b: int, column: int, values: Any) -> None:
-    """Set a case's values from a column, a vector of them."""
+def _case_of(packed: Array, b: int) -> tuple[Array, int]:
+    """The group of a case, and where in it the case's first column stands."""
     cases = packed.shape[2]
-    stored(packed[b // cases], column * cases + b % cases * LANES, values, LANES)
+    return packed[b // cases], b % cases * LANES
 
 
 @kernel(nogil=True, forceinline=True)
@@ -130,10 +132,12 @@ def round_cases(x: Array, bits: int, out: Array, low: int, high: int) -> Scalar:
                 for i in range(size):
                     place[i] = (row[i] + shifts[i]) - shifts[i]
             else:
+                group, first = _case_of(out, b)
                 for i in range(0, size, LANES):
                     count = min(LANES, size - i)
                     shift = loaded(shifts, i, count)
-                    _pack(out, b, at + i, (loaded(row, i, count) + shift) - shift)
+                    rounded = (loaded(row, i, count) + shift) - shift
+                    stored(group, first + (at + i) * group.shape[1], rounded, LANES)
     return (np.int64(0) if least == _NONE else least), greatest
 
 
@@ -172,11 +176,12 @@ def _gather(coming: Coming, low: int, size: int, bits: int, place: Array, tops: 
     part, rows, guesses = coming[:3]
     for b in range(len(rows)):
         row, shift = part[rows[b], low : low + size], shift_below(guesses[b], bits)
+        group, first = _case_of(place, b)
         top = spread((0.0,))[0]
         for i in range(0, size, LANES):
             values = loaded(row, i, min(LANES, size - i))
             top = higher(top, values)
-            _pack(place, b, i, (values + shift) - shift)
+            stored(group, first + i * group.shape[1], (values + shift) - shift, LANES)
         tops[b] = max(tops[b], highest(top))
 
 
@@ -254,27 +259,31 @@ def _row(weight: Array, moments: tuple[Array, Array], j: int, low: int, high: in
 
 
 @kernel(nogil=True, forceinline=True)
-def _piece(
-    rows: tuple[Row, Row],
-    factors: Pair,
-    more: Pair,
-    shifts: Pair,
-    inputs: tuple[Array, int],
-    upcoming: Array,
-    rule: tuple[float, ...],
-    low: int,
-    high: int,
-    count: int,
-    found: Sums,
-) -> Sums:
+def _piece(work: Any, low: int, high: int, count: int, found: Sums) -> Sums:
     """Update columns [low, high) of two rows, `count` at a time, then multiply them.
 
     Two loops: what both keep at hand together is more than a processor has registers. Two rows
-    share what is loaded of the cases, which is most of what is loaded.
+    share what is loaded of the cases, which is most of what is loaded. Weights and moments are
+    asked for ahead: tiles are too narrow for a processor to see which come next.
+
+    Args:
+        work: of two rows the weights and moments of a tile, the gradients of the output, what other
+            groups have brought, and the shifts for rounding; inputs and the column where the tile
+            begins in them; next inputs of the tile; the rule; where the tile ends, and from there
+            to where it begins in the next two rows.
+        low: first column,
+        high: column after the last, and
+        count: columns of a vector, LANES but for a rest.
+        found: greatest magnitudes and products so far.
     """
+    rows, factors, more, shifts, (inputs, begin), upcoming, rule, (end, jump) = work
     tops, totals = found
     for i in range(low, high, LANES):
-        x = _cases_at(inputs[0], inputs[1] + i, factors[0])
+        at = i + _AHEAD
+        for row in rows:
+            for numbers in row:
+                fetched(numbers, at if at < end else at + jump)
+        x = _cases_at(inputs, begin + i, factors[0])
         slope = dot(factors[0], x) + loaded(more[0], i, count)
         slope2 = dot(factors[1], x) + loaded(more[1], i, count)
         top = _changed(rows[0], i, count, slope, rule, tops[0])
@@ -327,20 +336,17 @@ def _update(
         one = _row(weight, moments, j, low, high)
         two = _row(weight, moments, k, low, high) if k != j else (spare[0], spare[1], spare[2])
         factors = spread(elements(delta, j)), spread(elements(delta, k))
-        more = g[min(j, len(g) - 1)], g[min(k, len(g) - 1)]
-        pair, none = (shifts[j], shifts[k]), zeros(factors[0])
+        more, pair = (g[min(j, len(g) - 1)], g[min(k, len(g) - 1)]), (shifts[j], shifts[k])
+        jump = (2 * weight.shape[1] if j + 2 <= last else 0) - size
+        work = (
+            (one, two), factors, more, pair, (inputs, low), upcoming, numbers, (size, jump),
+        )  # fmt: skip
+        none = zeros(factors[0])
         found = (none[0], none[0]), (none, none)
         for at in range(0, whole, _PIECE):
-            end = min(at + _PIECE, whole)
-            found = _piece(
-                (one, two), factors, more, pair, (inputs, low), upcoming, numbers,
-                at, end, LANES, found,
-            )  # fmt: skip
+            found = _piece(work, at, min(at + _PIECE, whole), LANES, found)
         if whole < size:
-            found = _piece(
-                (one, two), factors, more, pair, (inputs, low), upcoming, numbers,
-                whole, size, size - whole, found,
-            )  # fmt: skip
+            found = _piece(work, whole, size, size - whole, found)
         tops[j] = max(tops[j], highest(found[0][0]))
         _put(product, j, found[1][0])
         if k != j:
