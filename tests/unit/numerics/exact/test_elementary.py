@@ -291,6 +291,8 @@ def test_kernels_are_cached_by_the_digest_of_the_room(tmp_path):
     ("host", "settings", "wider"),
     [
         ("sapphirerapids", {}, True),
+        ("znver4", {}, True),
+        ("znver4", {"avx512f": False}, False),
         ("haswell", {}, False),
         ("sapphirerapids", {"ENABLE_AVX": 0}, False),
         ("sapphirerapids", {"CPU_NAME": "generic"}, False),
@@ -301,6 +303,8 @@ def test_vectors_are_wide_unless_the_environment_says_otherwise(host, settings, 
     for name, value in {"ENABLE_AVX": 1, "CPU_NAME": None, "CPU_FEATURES": None}.items():
         monkeypatch.setattr(numba.config, name, settings.get(name, value))
     monkeypatch.setattr(compiled.llvm, "get_host_cpu_name", lambda: host)
+    features = compiled.llvm.FeatureMap({"avx512f": settings.get("avx512f", True)})
+    monkeypatch.setattr(compiled.llvm, "get_host_cpu_features", lambda: features)
     compiled._prefer_wide_vectors()
     found = numba.config.CPU_FEATURES
     assert ("-prefer-256-bit" in (found or "")) is wider
