@@ -154,7 +154,7 @@ def _of_variables(values: Mapping[str, str]) -> Iterator[str]:
     if values.get("LD_PRELOAD"):
         yield f"LD_PRELOAD={values['LD_PRELOAD']}: a library may stand in for another; unset it"
     if values.get("NUMBA_DISABLE_JIT", "") not in ("", "0"):
-        yield "NUMBA_DISABLE_JIT: kernels run as plain Python, thousands of times slower; unset it"
+        yield "NUMBA_DISABLE_JIT: no compiled kernels, exact arithmetic is slower; unset it"
     threads = values.get("OMP_NUM_THREADS", "")
     cores = len(os.sched_getaffinity(0))
     if threads.isdigit() and int(threads) > cores:

@@ -140,9 +140,13 @@ def _cache() -> Iterator[str]:
 
 @functools.cache
 def _cache_folder(given: str) -> str:
-    """A folder for kernels, named by the digest of this room's files, or "" where none can be."""
-    room = (path.name.encode() + b"\0" + path.read_bytes() for path in sorted(_ROOM.glob("*.py")))
-    digest = hashlib.sha256(b"\0".join(room)).hexdigest()[:16]
+    """A folder for kernels, or "" where none can be.
+
+    Named by the digest of this room's files and by the vectors' length, which numba does not see:
+    what it calls the processor's features it may have asked for before we chose some.
+    """
+    room = [path.name.encode() + b"\0" + path.read_bytes() for path in sorted(_ROOM.glob("*.py"))]
+    digest = hashlib.sha256(b"\0".join([*room, b"%d" % vector_length()])).hexdigest()[:16]
     home = os.path.expanduser("~")  # noqa: PTH111 - never raises
     user = Path(os.environ.get("XDG_CACHE_HOME") or f"{home}/.cache") / "lifecycle"
     for base in [Path(given)] if given else [user, _ROOM / "__pycache__"]:

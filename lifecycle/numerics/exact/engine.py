@@ -15,7 +15,10 @@ _plain = ContextVar("plain", default=False)
 
 
 def compiled() -> bool:
-    """Whether numba is there, `LIFECYCLE_COMPILED` is not 0, and this is not a block of `plain`."""
+    """Whether numba is there and may compile, and nobody wants the plain way.
+
+    The plain way is wanted by `LIFECYCLE_COMPILED=0` and inside a block of `plain`.
+    """
     return _wanted() and not _plain.get()
 
 
@@ -31,4 +34,5 @@ def plain() -> Iterator[None]:
 
 @cache
 def _wanted() -> bool:
-    return os.environ.get(SWITCH, "") != "0" and find_spec("numba") is not None
+    may = os.environ.get("NUMBA_DISABLE_JIT", "") in ("", "0") and find_spec("numba") is not None
+    return may and os.environ.get(SWITCH, "") != "0"

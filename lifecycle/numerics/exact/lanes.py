@@ -111,7 +111,7 @@ def _stored(typing: Any, array: Any, at: Any, vector: Any, count: Any) -> Any:
 def _fetched(typing: Any, array: Any, at: Any) -> Any:
     """Ask for the line at an index of an array's memory, which need not exist, into a near cache.
 
-    Not the nearest: what is asked for is wanted in some hundred turns, and would be lost till then.
+    Not the nearest: it is small, and what is asked for is not wanted in the next turns of a loop.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

@@ -264,7 +264,8 @@ def _piece(work: Any, low: int, high: int, count: int, found: Sums) -> Sums:
 
     Two loops: what both keep at hand together is more than a processor has registers. Two rows
     share what is loaded of the cases, which is most of what is loaded. Weights and moments are
-    asked for ahead: tiles are too narrow for a processor to see which come next.
+    asked for ahead (beside a tile's end, where it is narrower than that): tiles are too narrow for
+    a processor to see which come next.
 
     Args:
         work: of two rows the weights and moments of a tile, the gradients of the output, what other

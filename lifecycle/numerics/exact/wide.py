@@ -46,8 +46,8 @@ Work = Callable[[], None]
 
 
 def is_wide(weight: Tensor, slices: int) -> bool:
-    """Whether a layer can be swept: one slice, many weights, a CPU."""
-    fits = weight.dim() == 2 and weight.numel() >= WIDE
+    """Whether a layer can be swept: one slice, many weights, row after row, a CPU."""
+    fits = weight.dim() == 2 and weight.numel() >= WIDE and weight.is_contiguous()
     return compiled() and fits and slices == 1 and weight.device.type == "cpu"
 
 

@@ -37,6 +37,7 @@ from lifecycle.numerics.exact.compiled import (
     sqrt_,
     tanh_,
 )
+from lifecycle.numerics.exact.engine import SWITCH
 
 # In the order of `sweep`.
 NAMES = (
@@ -309,6 +310,31 @@ def test_vectors_are_wide_unless_the_environment_says_otherwise(host, settings, 
     found = numba.config.CPU_FEATURES
     assert ("-prefer-256-bit" in (found or "")) is wider
     assert wider or found == settings.get("CPU_FEATURES")
+
+
+def test_kernels_for_vectors_of_another_length_are_kept_apart(tmp_path, monkeypatch):
+    names = set()
+    for length in (4, 8):
+        monkeypatch.setattr(compiled, "vector_length", lambda length=length: length)
+        names.add(Path(compiled._cache_folder(str(tmp_path / str(length)))).name)
+    assert len(names) == 2
+
+
+@pytest.mark.parametrize(("disabled", "compiles"), [("1", False), ("0", True)])
+def test_where_numba_may_not_compile_the_plain_way_runs(disabled, compiles):
+    """In a process of its own: numba reads the variable once."""
+    script = (
+        "import torch\n"
+        "from lifecycle.numerics.exact import engine, optimisers\n"
+        "weight = torch.ones(4, 5, dtype=torch.float64).requires_grad_()\n"
+        "weight.grad = torch.ones_like(weight)\n"
+        "optimisers.Adamax([weight], 0.5, 0.0).step()\n"
+        "print(engine.compiled(), round(weight[0, 0].item(), 6))\n"
+    )
+    environment = os.environ | {"NUMBA_DISABLE_JIT": disabled, SWITCH: "1"}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{compiles} 0.5\n"
 
 
 def test_a_kernel_works_where_no_cache_can_be(tmp_path, monkeypatch):

@@ -232,6 +232,13 @@ def test_a_weight_that_was_changed_since_is_used() -> None:
     assert torch.equal(layer.product(batch.values), WideLayer(layer.weight).product(batch.values))
 
 
+def test_a_weight_that_does_not_stand_row_after_row_is_not_swept() -> None:
+    weight = draw(1, 40, 1000)
+    assert is_wide(weight, 1)
+    assert not is_wide(torch.empty(1000, 40, dtype=torch.float64).t().copy_(weight), 1)
+    assert not is_wide(weight[:, ::2], 1)
+
+
 def test_a_second_gradient_before_a_step_is_refused() -> None:
     layer, optimiser, batch = foretold()
     gradient = draw(5, 3, 4)
@@ -506,7 +513,7 @@ def test_what_is_refused_is_refused_in_the_same_words(name: str) -> None:
     ],
 )  # fmt: skip
 def test_which_layers_are_swept(shape: tuple[int, ...], slices: int, wide: bool) -> None:
-    weight = torch.empty(1, dtype=torch.float64).expand(shape)
+    weight = torch.empty(shape, dtype=torch.float64)
     assert is_wide(weight, slices) is wide
     with engine.plain():
         assert not is_wide(weight, slices)
