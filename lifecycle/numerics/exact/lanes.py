@@ -246,14 +246,14 @@ def _overload_operations() -> None:
 
 if _AVAILABLE:
 
-    class Lanes(types.Type):  # type: ignore[misc]
+    class Lanes(types.Type):  # type: ignore[misc]  # numba says nothing of its types
         """A vector, as numba knows it."""
 
         def __init__(self) -> None:
             super().__init__(name=f"lanes{LANES}")
 
     @register_model(Lanes)
-    class _Model(models.PrimitiveModel):  # type: ignore[misc]
+    class _Model(models.PrimitiveModel):  # type: ignore[misc]  # numba says nothing of its types
         def __init__(self, manager: Any, kind: Any) -> None:
             super().__init__(manager, kind, _vector())
 
