@@ -12,6 +12,7 @@ from contextlib import suppress
 import click
 
 from lifecycle.errors import ExitCode
+from lifecycle.version import VERSION
 from lifecycle.workflows.boundary import guarded, open_outlets
 
 # name -> (module, help line); the line stands here so that `--help` imports nothing else.
@@ -55,7 +56,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="lifecycle")
+@click.version_option(VERSION, prog_name="lifecycle")
 def root() -> None:
     """Rebuild, track, compare and judge clinical classifiers.
 

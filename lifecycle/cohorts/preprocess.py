@@ -22,9 +22,10 @@ from lifecycle.domain.cohort import SIGNAL, Cohort, Preprocessing, as_float64
 from lifecycle.domain.digests import digest_of
 from lifecycle.dossier.files import read_record, write_json, write_whole
 from lifecycle.errors import IntegrityError, UnusableInputError
+from lifecycle.records.builds import PREPROCESSING
 
 RECORD, FEATURES = "preprocess.json", "features.txt"
-_FORMAT = "lifecycle-preprocessing/1"
+_DIGESTED_AS = "lifecycle-preprocessing/1"  # part of the digest: it must stay what it was
 _BLOCK_VALUES = 1 << 20  # values converted at a time: 8 MiB of float64
 
 
@@ -96,7 +97,9 @@ def write(folder: Path, fitted: Preprocessing) -> None:
     text = "".join(f"{name}\n" for name in fitted.features)
     write_whole(folder / FEATURES, text.encode("utf-8"))
     content = _content(fitted.convention, fitted.epsilon, fitted.mean, fitted.sd)
-    write_json(folder / RECORD, {**content, "digest": fitted.digest})
+    fields = {key: value for key, value in content.items() if key != "format"}
+    record = PREPROCESSING.write({**fields, "digest": fitted.digest}, str(folder / RECORD))
+    write_json(folder / RECORD, record)
 
 
 def read(folder: Path) -> Preprocessing:
@@ -106,7 +109,7 @@ def read(folder: Path) -> Preprocessing:
         IntegrityError: record or feature list are not what was written.
         UnusableInputError: one of the two files is missing.
     """
-    record = read_record(folder / RECORD)
+    record = PREPROCESSING.read(read_record(folder / RECORD), str(folder / RECORD))
     try:
         names = (folder / FEATURES).read_bytes().decode("utf-8").split("\n")[:-1]
         fitted = _fitted(
@@ -327,7 +330,7 @@ def _content(
     convention: str, epsilon: float, mean: NDArray[np.float64], sd: NDArray[np.float64]
 ) -> dict[str, Any]:
     return {
-        "format": _FORMAT,
+        "format": _DIGESTED_AS,
         "convention": convention,
         "epsilon": float(epsilon).hex(),
         "mean": [value.hex() for value in mean.tolist()],

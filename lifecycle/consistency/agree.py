@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from lifecycle.consistency.figures import (
     Codes,
@@ -27,10 +29,11 @@ from lifecycle.consistency.figures import (
     series_cells,
     unit_codes,
 )
-from lifecycle.consistency.records import plain, rebuild
-from lifecycle.domain.classifier import Task
+from lifecycle.domain.classifier import STRICT, Task
+from lifecycle.domain.digests import canonical_json
 from lifecycle.domain.predictions import Calls
 from lifecycle.errors import UnusableInputError, UsageError
+from lifecycle.records.format import explain, plain
 
 INCONCLUSIVE = "inconclusive"
 NO_ACTION = "(no action stated)"
@@ -80,6 +83,7 @@ class Pair:
         directions: discordant cases by what the two say, `reference call -> candidate call`.
     """
 
+    __pydantic_config__ = STRICT
     reference: str
     candidate: str
     figures: Figures
@@ -103,6 +107,7 @@ class Discordant:
         scores: build -> class -> score of those classes; empty where no scores were given.
     """
 
+    __pydantic_config__ = STRICT
     case: str
     patient: str
     everywhere: bool
@@ -121,6 +126,7 @@ class ActionFigures:
             which.
     """
 
+    __pydantic_config__ = STRICT
     actions: tuple[str, ...]
     series: Figures
     ever: Figures
@@ -149,6 +155,7 @@ class Agreement:
         actions: the comparison of actions, where the policy states any.
     """
 
+    __pydantic_config__ = STRICT
     names: tuple[str, ...]
     candidate: str
     task: Task
@@ -298,8 +305,15 @@ def from_json(value: Any) -> Agreement:
     Raises:
         UnusableInputError: a key is unknown, missing or of another type.
     """
-    agreement: Agreement = rebuild(Agreement, value, "agreement")
-    return agreement
+    try:
+        return _agreements().validate_json(canonical_json(value), strict=True)
+    except ValidationError as error:
+        raise UnusableInputError(explain(error, "agreement")) from None
+
+
+@cache
+def _agreements() -> TypeAdapter[Agreement]:
+    return TypeAdapter(Agreement)
 
 
 def _named(series: Series) -> list[tuple[str, Calls]]:

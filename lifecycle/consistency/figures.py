@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lifecycle.domain.classifier import STRICT
 from lifecycle.stats.intervals import upper_bound, wilson
 
 Unit = Literal["patient", "component"]
@@ -50,6 +51,7 @@ class Figures:
         wilson: 95% Wilson interval of D / R, cases taken as independent (shown only).
     """
 
+    __pydantic_config__ = STRICT
     name: str
     S: int
     R: int
@@ -84,6 +86,7 @@ class Lost:
         upper: U(units, reported_units, a).
     """
 
+    __pydantic_config__ = STRICT
     name: str
     cases: int
     reported_cases: int

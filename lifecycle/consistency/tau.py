@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.consistency.calls import REFUSED_NO, REFUSED_YES, call
-from lifecycle.consistency.records import plain
 from lifecycle.domain.classifier import TauPlan
 from lifecycle.domain.predictions import Cutoffs, Predictions
 from lifecycle.errors import UnusableInputError, UsageError
+from lifecycle.records.format import plain
 from lifecycle.stats.intervals import lower_bound, upper_bound
 
 Scores = NDArray[np.float64]

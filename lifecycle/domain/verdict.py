@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Status = Literal["pass", "fail", "inconclusive"]
@@ -20,7 +20,7 @@ class Finding:
         figure: what was measured, None where nothing could be.
         limit: what the policy allows.
         bound: the confidence bound that decides, where the criterion is a test.
-        said: one sentence for a person.
+        said: one sentence for a person, made when it is shown and never kept: it decides nothing.
     """
 
     criterion: str
@@ -28,7 +28,7 @@ class Finding:
     figure: float | None
     limit: float | None
     bound: float | None
-    said: str
+    said: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,9 @@ class Verdict:
         build: number of the judged build.
         findings: every criterion, in order.
         policy: SHA-256 of the policy that was applied.
-        shown: figures that are shown and do not decide.
+        rules: the numbered rules that it was made by, `gate/1`.
+        criteria: names of the criteria that were applied, also those without a finding.
+        shown: figures that are shown, do not decide and are not kept.
     """
 
     status: Status
@@ -49,7 +51,9 @@ class Verdict:
     build: int
     findings: tuple[Finding, ...]
     policy: str
-    shown: Mapping[str, Any]
+    rules: str
+    criteria: tuple[str, ...]
+    shown: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 def worst(statuses: tuple[Status, ...]) -> Status:

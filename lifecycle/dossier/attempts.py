@@ -9,14 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from lifecycle.domain.digests import digest_of
 from lifecycle.dossier.files import read_record, write_json
 from lifecycle.dossier.layout import Layout
 from lifecycle.errors import IntegrityError
-
-SCHEMA = "lifecycle/attempt/1"
+from lifecycle.records.builds import ATTEMPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +44,10 @@ def read_attempts(layout: Layout) -> tuple[Attempt, ...]:
 
 
 def _read(path: Path) -> Attempt:
-    entry: Any = read_record(path)
-    fields = {"schema", "weights", "version", "k", "digest"}
-    if not isinstance(entry, dict) or set(entry) != fields or entry["schema"] != SCHEMA:
-        raise IntegrityError(f"{path} was changed: it is not an attempt")
-    body = {key: value for key, value in entry.items() if key != "digest"}
-    if digest_of(body) != entry["digest"] or path.name != _file(entry["version"], entry["weights"]):
+    entry = ATTEMPT.model(read_record(path), str(path))
+    if path.name != _file(entry.version, entry.weights):
         raise IntegrityError(f"{path} was changed; restore it from git")
-    return Attempt(entry["weights"], entry["version"], entry["k"])
+    return Attempt(entry.weights, entry.version, entry.k)
 
 
 def record_attempt(
@@ -86,9 +79,8 @@ def record_attempt(
     # counted, not the highest k plus one: two branches may each have made an attempt 1
     k = 0 if is_first else sum(a.k > 0 and a.weights not in settled for a in attempts) + 1
     attempt = Attempt(weights, version, k)
-    body = {"schema": SCHEMA, "weights": weights, "version": version, "k": k}
     path = layout.attempts / _file(version, weights)
-    write_json(path, {**body, "digest": digest_of(body)})
+    write_json(path, ATTEMPT.write({"weights": weights, "version": version, "k": k}, str(path)))
     return attempt
 
 

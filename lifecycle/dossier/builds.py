@@ -16,26 +16,11 @@ from lifecycle.dossier.files import folder_whole, read_evidence, read_record, wr
 from lifecycle.dossier.layout import Layout
 from lifecycle.dossier.predictions import read_parquet
 from lifecycle.errors import IntegrityError, UnusableInputError
+from lifecycle.records.builds import BUILD
+from lifecycle.records.builds import RUN as RUN_FORMAT
 
-SCHEMA = "lifecycle/build/1"
 RECORD, RUN, FROZEN, HOLDOUT = "record.json", "run.json", "frozen.parquet", "holdout.parquet"
 FEATURES, PARTS, PREPROCESS = "features.txt", "parts.csv", "preprocess.json"
-# Fields of `content`, none of which may be empty.
-CONTENT: dict[str, type] = {
-    "classifier": str,
-    "version": str,
-    "task": str,
-    "classes": list,
-    "origin": str,
-    "terms": dict,
-    "environment": dict,
-    "framework": dict,
-    "inputs": dict,
-    "recipe": dict,
-    "training": dict,
-    "weights": dict,
-    "predictions": dict,
-}
 _FOLDER = re.compile(r"b([1-9][0-9]*)\Z")
 
 
@@ -112,28 +97,19 @@ def read_build(layout: Layout, number: int) -> Build:
 
 
 def _from_record(folder: Path, record: Any) -> Build:
-    known = isinstance(record, dict) and set(record) == {
-        "schema", "number", "content", "files", "digest",
-    }  # fmt: skip
-    if not known or record["schema"] != SCHEMA:
-        raise IntegrityError(f"{folder / RECORD} was changed: it is not a build record")
-    body = {key: value for key, value in record.items() if key != "digest"}
-    if digest_of(body) != record["digest"]:
-        raise IntegrityError(f"{folder / RECORD} was changed: it has another digest")
-    _require_content(folder, record)
-    content = record["content"]
-    return Build(record["number"], content, record["files"], digest_of(content), folder)
+    entry = BUILD.read(record, str(folder / RECORD))
+    content = entry["content"]
+    return Build(entry["number"], content, entry["files"], digest_of(content), folder)
 
 
-def _require_content(folder: Path, record: Mapping[str, Any]) -> None:
-    """A record from which something was taken out is not one, even if its digest was redone."""
-    content = record["content"]
-    whole = type(record["number"]) is int and isinstance(record["files"], dict)
-    if not whole or not isinstance(content, dict) or set(content) != set(CONTENT):
-        raise IntegrityError(f"{folder / RECORD} was changed: it is not a whole build record")
-    for key, kind in CONTENT.items():
-        if type(content[key]) is not kind or not content[key]:
-            raise IntegrityError(f"{folder / RECORD} was changed: field `content.{key}`")
+def run_facts(build: Build) -> dict[str, Any]:
+    """Volatile facts of a build: MLflow run, commit, time, policy, who built.
+
+    Raises:
+        IntegrityError: they are not what the pipeline writes.
+    """
+    path = build.folder / RUN
+    return RUN_FORMAT.read(read_record(path), str(path))
 
 
 def _verify_files(build: Build) -> None:
@@ -176,7 +152,9 @@ def number_for(builds: tuple[Build, ...], content: Mapping[str, Any]) -> int:
     return known[0] if known else len(builds) + 1
 
 
-def enrol(layout: Layout, content: Mapping[str, Any], files: Mapping[str, bytes], run: Any) -> int:
+def enrol(
+    layout: Layout, content: Mapping[str, Any], files: Mapping[str, bytes], run: Mapping[str, Any]
+) -> int:
     """Keep a build under its number; nothing is written for content that is known.
 
     Args:
@@ -192,20 +170,20 @@ def enrol(layout: Layout, content: Mapping[str, Any], files: Mapping[str, bytes]
         builds = read_builds(layout)
         number = number_for(builds, content)
         if number > len(builds):
-            _write(layout, number, content, {**files, RUN: canonical_json(run)})
+            facts = canonical_json(RUN_FORMAT.write(run, str(layout.build(number) / RUN)))
+            _write(layout, number, content, {**files, RUN: facts})
     return number
 
 
 def _write(
     layout: Layout, number: int, content: Mapping[str, Any], files: Mapping[str, bytes]
 ) -> None:
-    body = {
-        "schema": SCHEMA,
+    fields = {
         "number": number,
         "content": dict(content),
         "files": {name: sha256(data) for name, data in files.items()},
     }
-    record = {**body, "digest": digest_of(body)}
+    record = BUILD.write(fields, str(layout.build(number) / RECORD))
     with folder_whole(layout.build(number)) as folder:
         for name, data in files.items():
             (folder / name).write_bytes(data)

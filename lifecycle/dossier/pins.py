@@ -14,8 +14,7 @@ from lifecycle.domain.cohort import Pin
 from lifecycle.domain.digests import digest_of
 from lifecycle.dossier.files import read_record, write_json
 from lifecycle.errors import IntegrityError, UsageError
-
-SCHEMA = "lifecycle/pins/1"
+from lifecycle.records.evidence import PINS
 
 
 def read_pins(path: Path) -> tuple[Pin, ...]:
@@ -26,14 +25,8 @@ def read_pins(path: Path) -> tuple[Pin, ...]:
     """
     if not path.exists():
         return ()
-    document = read_record(path)
-    try:
-        pins = tuple(_pin(path, entry) for entry in document["pins"])
-        known = document["schema"] == SCHEMA and set(document) == {"schema", "pins"}
-    except (KeyError, TypeError, AttributeError):
-        known = False
-    if not known:
-        raise IntegrityError(f"{path} was changed: it is not a file of pins")
+    document = PINS.read(read_record(path), str(path))
+    pins = tuple(_pin(path, entry) for entry in document["pins"])
     _require_order(path, pins)
     return pins
 
@@ -55,7 +48,7 @@ def append_pin(path: Path, pin: Pin) -> None:
     if pin.number != last + 1:
         raise UsageError(f"pin {pin.number} does not follow pin {last} of version {pin.version}")
     entries = [_entry(one) for one in (*earlier, pin)]
-    write_json(path, {"schema": SCHEMA, "pins": entries})
+    write_json(path, PINS.write({"pins": entries}, str(path)))
 
 
 def pin_digest(pin: Pin) -> str:

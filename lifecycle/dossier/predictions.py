@@ -25,12 +25,12 @@ from lifecycle.domain.classifier import RESERVED, SUBGROUP, Task
 from lifecycle.domain.names import fault_of_name
 from lifecycle.domain.predictions import Predictions
 from lifecycle.dossier.files import read_regular, write_whole
-from lifecycle.errors import UnusableInputError
+from lifecycle.errors import IntegrityError, UnusableInputError
+from lifecycle.records.builds import PREDICTIONS
 
 OURS = 1e-9  # rows of our own files sum to 1 within this
 IMPORTED = 1e-6  # rows of other people's files
 _KEY = b"lifecycle.predictions"
-_FORMAT = 1
 _GZIP = b"\x1f\x8b"
 
 
@@ -42,7 +42,8 @@ def write_parquet(path: Path | str, predictions: Predictions) -> None:
         OSError: the disk is full or the folder cannot be written; `path` is as it was.
     """
     check(predictions, str(path), OURS)
-    about = {"format": _FORMAT, "task": predictions.task, "classes": list(predictions.classes)}
+    fields = {"task": predictions.task, "classes": list(predictions.classes)}
+    about = PREDICTIONS.write(fields, str(path))
     columns: dict[str, Any] = dict(_text_columns(predictions))
     for j, name in enumerate(predictions.classes):
         columns[name] = pa.array(np.ascontiguousarray(predictions.scores[:, j]), type=pa.float64())
@@ -258,10 +259,11 @@ def _bytes(path: Path) -> bytes:
 
 
 def _from_table(table: Any, about: Any, where: str) -> Predictions:
-    listed = about.get("classes") if isinstance(about, dict) else None
-    if not isinstance(listed, list) or not listed or about.get("format") != _FORMAT:
-        raise UnusableInputError(f"{where}: predictions of a format that this version cannot read")
-    classes = tuple(str(name) for name in listed)
+    try:
+        about = PREDICTIONS.read(about, where)
+    except IntegrityError as error:
+        raise UnusableInputError(f"{error} (its metadata)") from None
+    classes = tuple(about["classes"])
     names = list(table.column_names)
     labelled = ("label",) if "label" in names else ()
     needed = ("case_id", "patient_id", "group_id", *classes)
@@ -279,7 +281,7 @@ def _from_table(table: Any, about: Any, where: str) -> Predictions:
         labels=texts["label"] if labelled else None,
         classes=classes,
         scores=np.column_stack([_floats(table, name, where) for name in classes]),
-        task=about.get("task"),
+        task=about["task"],
         subgroups={n.removeprefix(SUBGROUP): c for n, c in texts.items() if SUBGROUP in n},
     )
 

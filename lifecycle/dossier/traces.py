@@ -17,11 +17,10 @@ from lifecycle.domain.digests import canonical_array, canonical_json, sha256
 from lifecycle.dossier.builds import Build
 from lifecycle.dossier.files import read_evidence
 from lifecycle.errors import IntegrityError
+from lifecycle.records.builds import TRACE as FORMAT
 
-SCHEMA = "lifecycle/trace/1"
 TRACE = "trace.bin"
 WIDTH = 8  # bytes of a step's digest
-_FIELDS = {"schema", "input", "steps", "weights"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +92,8 @@ def input_digest(x: NDArray[np.float64], y: NDArray[np.int64] | NDArray[np.float
 
 def to_bytes(trace: Trace) -> bytes:
     """The one byte string of a trace."""
-    head = {
-        "schema": SCHEMA,
-        "input": trace.input,
-        "steps": trace.steps,
-        "weights": list(trace.weights),
-    }
-    return canonical_json(head) + trace.digests
+    fields = {"input": trace.input, "steps": trace.steps, "weights": list(trace.weights)}
+    return canonical_json(FORMAT.write(fields)) + trace.digests
 
 
 def from_bytes(data: bytes, place: str) -> Trace:
@@ -122,22 +116,9 @@ def _head(line: bytes, place: str) -> dict[str, Any]:
         whole = canonical_json(head) == line
     except (ValueError, RecursionError):
         whole = False
-    if not whole or not isinstance(head, dict) or not _is_head(head):
+    if not whole:
         raise IntegrityError(f"{place} was changed: it is not a trace")
-    return head
-
-
-def _is_head(head: dict[str, Any]) -> bool:
-    if set(head) != _FIELDS or head["schema"] != SCHEMA or not isinstance(head["input"], str):
-        return False
-    weights, steps = head["weights"], head["steps"]
-    return (
-        type(steps) is int
-        and steps > 0
-        and isinstance(weights, list)
-        and len(weights) > 0
-        and all(isinstance(digest, str) for digest in weights)
-    )
+    return FORMAT.read(head, place)
 
 
 def trace_of(build: Build) -> Trace | None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
-from lifecycle.consistency.records import plain, rebuild
 from lifecycle.domain.classifier import Policy
 from lifecycle.domain.digests import digest_of
-from lifecycle.domain.verdict import Verdict, worst
+from lifecycle.domain.verdict import Finding, Verdict, worst
 from lifecycle.errors import IntegrityError
-from lifecycle.gate.criteria import COMPARED, CRITERIA, level
+from lifecycle.gate.criteria import COMPARED, level
 from lifecycle.gate.evidence import Evidence
+from lifecycle.gate.rules import NOW, RULES, criteria_of
+from lifecycle.records.evidence import VERDICT
+from lifecycle.records.format import plain, published
+from lifecycle.records.settings import PolicyRecord
 from lifecycle.stats.intervals import attempt_level, patients_needed
 
 FIXED_BUILDS = (
@@ -22,10 +25,15 @@ FIXED_BUILDS = (
 )
 ATTEMPTS_SEEN = "Attempts made in a clone that was thrown away cannot be counted."
 
+# Keys of the policy that came before the first release: absent from its digest at their default.
 _LATER = ("small_classes", "min_macro_auc", "signatures")
+_DECIDES = ("criterion", "status", "figure", "limit", "bound")
+_CLOSE = 1e-9  # relative: another release of a numerical library may change a last digit
 
 
-def judge(policy: Policy, evidence: Evidence) -> Verdict:
+def judge(
+    policy: Policy, evidence: Evidence, rules: str = NOW, criteria: Sequence[str] | None = None
+) -> Verdict:
     """Judge a build: every criterion in order, the verdict the worst of them.
 
     Holds: missing evidence (None) never passes; a criterion that does not apply yields no
@@ -35,14 +43,20 @@ def judge(policy: Policy, evidence: Evidence) -> Verdict:
     Args:
         policy: what is demanded.
         evidence: what is known.
+        rules: the numbered rules to judge by; today's where none are named.
+        criteria: names of the criteria to apply; all that the rules have where None.
 
     Returns:
         The verdict; equal input gives an equal verdict.
 
     Raises:
         UsageError: p, alpha, delta or a margin of the policy is not within (0, 1).
+        UnusableInputError: rules or criteria of a newer program.
+        IntegrityError: a criterion that the rules demand is not among `criteria`.
     """
-    found = {name: criterion(policy, evidence) for name, criterion in CRITERIA.items()}
+    names = tuple(RULES[rules].criteria) if criteria is None else tuple(criteria)
+    chosen = criteria_of(rules, names, f"the verdict on b{evidence.build}")
+    found = {name: criterion(policy, evidence) for name, criterion in chosen.items()}
     findings = tuple(finding for group in found.values() for finding in group)
     return Verdict(
         status=worst(tuple(finding.status for finding in findings)),
@@ -50,6 +64,8 @@ def judge(policy: Policy, evidence: Evidence) -> Verdict:
         build=evidence.build,
         findings=findings,
         policy=policy_digest(policy),
+        rules=rules,
+        criteria=names,
         shown=_shown(policy, evidence, [name for name, group in found.items() if not group]),
     )
 
@@ -60,9 +76,33 @@ def policy_digest(policy: Policy) -> str:
     Keys that came later count only where they say something: a policy that was written before
     them is the same policy.
     """
-    later = {one.name: one.default for one in fields(Policy) if one.name in _LATER}
-    entries = asdict(policy).items()
-    return digest_of({k: v for k, v in entries if k not in later or v != later[k]})
+    defaults = {one.name: plain(one.default) for one in fields(Policy) if one.name in _LATER}
+    entries = published(policy, PolicyRecord).items()
+    return digest_of({k: v for k, v in entries if k not in defaults or v != defaults[k]})
+
+
+def difference(one: Verdict, two: Verdict) -> str | None:
+    """Which field of two verdicts decides otherwise; None where they are the same decision.
+
+    What is compared is what decides: status, basis, policy, rules, and of each finding criterion,
+    status, figure, limit and bound. Figures may differ in their last digits.
+    """
+    for key in ("status", "basis", "build", "policy", "rules", "criteria"):
+        if getattr(one, key) != getattr(two, key):
+            return key
+    if len(one.findings) != len(two.findings):
+        return "findings"
+    for a, b in zip(one.findings, two.findings, strict=True):
+        for key in _DECIDES:
+            if not _alike(getattr(a, key), getattr(b, key)):
+                return f"findings.{a.criterion}.{key}"
+    return None
+
+
+def _alike(one: object, two: object) -> bool:
+    if isinstance(one, float) and isinstance(two, float):
+        return math.isclose(one, two, rel_tol=_CLOSE, abs_tol=_CLOSE)
+    return one == two
 
 
 def can_ever_show(policy: Policy, frozen_patients: int) -> str | None:
@@ -91,23 +131,58 @@ def can_ever_show(policy: Policy, frozen_patients: int) -> str | None:
 
 
 def to_json(verdict: Verdict) -> dict[str, Any]:
-    """The verdict as JSON; `from_json` gives back an equal value."""
+    """All of a verdict as JSON for people and programs: sentences and shown figures too."""
     value: dict[str, Any] = plain(verdict)
     return value
 
 
-def from_json(value: Any) -> Verdict:
-    """The verdict that `to_json` wrote.
+def decision_of(verdict: Verdict) -> dict[str, Any]:
+    """What is kept of a verdict: what decides, by which rules; no sentence."""
+    return {
+        "status": verdict.status,
+        "basis": verdict.basis,
+        "build": verdict.build,
+        "rules": verdict.rules,
+        "criteria": list(verdict.criteria),
+        "findings": [{key: getattr(one, key) for key in _DECIDES} for one in verdict.findings],
+        "policy": verdict.policy,
+    }
+
+
+def to_record(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as `dossier/<c>/verdicts/bN.json` keeps it; `from_record` reads it."""
+    return VERDICT.write(decision_of(verdict))
+
+
+def from_record(value: object, where: str) -> Verdict:
+    """The verdict of a kept file: without sentences, which are made when it is judged again.
 
     Raises:
-        UnusableInputError: a key is unknown, missing or of another type.
+        IntegrityError: it was changed.
+        UnusableInputError: a newer program wrote it.
+    """
+    return verdict_of(VERDICT.read(value, where), where)
+
+
+def verdict_of(decision: Mapping[str, Any], where: str) -> Verdict:
+    """The verdict that `decision_of` wrote.
+
+    Raises:
         IntegrityError: the status is not the worst of the findings.
     """
-    verdict: Verdict = rebuild(Verdict, value, "verdict")
+    verdict = Verdict(
+        status=decision["status"],
+        basis=decision["basis"],
+        build=decision["build"],
+        findings=tuple(Finding(**one) for one in decision["findings"]),
+        policy=decision["policy"],
+        rules=decision["rules"],
+        criteria=tuple(decision["criteria"]),
+    )
     expected = worst(tuple(finding.status for finding in verdict.findings))
     if verdict.status != expected:
         raise IntegrityError(
-            f"the verdict says {verdict.status}, but its findings amount to {expected}: "
+            f"{where}: the verdict says {verdict.status}, but its findings amount to {expected}: "
             "it was changed"
         )
     return verdict

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from lifecycle.domain.classifier import Policy
-from lifecycle.release.fields import time_of
+from lifecycle.records.types import time_of
 from lifecycle.release.model_card import Facts, limits_of
 
 SPEC = "1.6"

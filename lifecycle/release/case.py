@@ -7,17 +7,19 @@ training data, the weights or params.yaml, which may all have changed by then.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from lifecycle.consistency.agree import Agreement, Series, agree
 from lifecycle.consistency.align import align, take
 from lifecycle.consistency.calls import call
-from lifecycle.consistency.records import plain, rebuild
 from lifecycle.consistency.tau import choose
-from lifecycle.domain.classifier import Origin, Policy, Task, TauPlan
+from lifecycle.domain.classifier import STRICT, Origin, Policy, Task, TauPlan
 from lifecycle.domain.cohort import Pin
-from lifecycle.domain.digests import sha256
+from lifecycle.domain.digests import canonical_json, sha256
 from lifecycle.domain.predictions import Cutoffs, Predictions
 from lifecycle.domain.verdict import Verdict
 from lifecycle.dossier import builds as kept
@@ -25,7 +27,7 @@ from lifecycle.dossier.builds import Build
 from lifecycle.dossier.files import read_record
 from lifecycle.dossier.layout import Layout
 from lifecycle.dossier.pins import read_pins
-from lifecycle.errors import IntegrityError, UnusableInputError
+from lifecycle.errors import IntegrityError
 from lifecycle.gate.criteria import COMPARED
 from lifecycle.gate.evidence import (
     Basis,
@@ -34,12 +36,13 @@ from lifecycle.gate.evidence import (
     frozen_figures,
     holdout_figures,
 )
-from lifecycle.gate.judge import judge
+from lifecycle.gate.judge import decision_of, difference, judge, verdict_of
+from lifecycle.records.format import explain, plain, published
+from lifecycle.records.release import CASE
+from lifecycle.records.settings import PolicyRecord, TauRecord
 from lifecycle.release.files import read_plain
 from lifecycle.release.standing import Needs
 from lifecycle.stats.intervals import attempt_level
-
-SCHEMA = "lifecycle/case/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,11 @@ class Case:
         rehearsals: rehearsed profiles that agreed.
         rehearsed_other_bits: rehearsed profiles that gave other bits in exact mode.
         origin: real or simulated cases.
+        rules: the numbered rules that it is judged by.
+        criteria: names of the criteria of these rules that it is judged by.
     """
+
+    __pydantic_config__ = STRICT
 
     classifier: str
     version: str
@@ -90,6 +97,8 @@ class Case:
     rehearsals: int | None
     rehearsed_other_bits: tuple[str, ...]
     origin: Origin
+    rules: str
+    criteria: tuple[str, ...]
 
     @property
     def basis(self) -> Basis:
@@ -109,24 +118,34 @@ class Judged:
     verdict: Verdict
 
 
-def to_json(judged: Judged) -> dict[str, Any]:
-    """A judged case as JSON; `from_json` gives back an equal value."""
-    return {"schema": SCHEMA, **plain(judged)}
+def to_record(judged: Judged) -> dict[str, Any]:
+    """A judged case as its file keeps it; `from_record` gives back an equal value."""
+    case = judged.case
+    # not by asdict: keys that settings got later are left out where they say nothing
+    facts = {one.name: plain(getattr(case, one.name)) for one in fields(case)}
+    facts["policy"] = published(case.policy, PolicyRecord)
+    facts["tau"] = published(case.tau, TauRecord)
+    return CASE.write({"case": facts, "verdict": decision_of(judged.verdict)})
 
 
-def from_json(value: Any, where: str) -> Judged:
-    """The judged case that `to_json` wrote.
+def from_record(value: object, where: str) -> Judged:
+    """The judged case of a kept file, of any published version.
 
     Raises:
+        UnusableInputError: a newer program wrote it.
         IntegrityError: a key is unknown, missing or of another type.
     """
-    if not isinstance(value, dict) or value.get("schema") != SCHEMA:
-        raise IntegrityError(f"{where} was changed: it is not a case of schema {SCHEMA}")
+    entry = CASE.read(value, where)
     try:
-        judged: Judged = rebuild(Judged, {k: v for k, v in value.items() if k != "schema"}, where)
-    except UnusableInputError as error:
-        raise IntegrityError(f"{where} was changed: {error}") from None
-    return judged
+        case = _cases().validate_json(canonical_json(entry["case"]), strict=True)
+    except ValidationError as error:
+        raise IntegrityError(f"{where} was changed: {explain(error, 'case')}") from None
+    return Judged(case, verdict_of(entry["verdict"], where))
+
+
+@cache
+def _cases() -> TypeAdapter[Case]:
+    return TypeAdapter(Case)
 
 
 def kept_case(layout: Layout, digest: str) -> Judged:
@@ -140,7 +159,7 @@ def kept_case(layout: Layout, digest: str) -> Judged:
         raise IntegrityError(f"{path} is missing: restore it from git")
     if sha256(read_plain(path)) != digest:
         raise IntegrityError(f"{path} was changed: restore it from git")
-    return from_json(read_record(path), str(path))
+    return from_record(read_record(path), str(path))
 
 
 def needs_of(layout: Layout) -> Needs:
@@ -160,12 +179,28 @@ def needs_of(layout: Layout) -> Needs:
 
 
 def replay(layout: Layout, case: Case) -> Verdict:
-    """The verdict, from the case and the saved predictions.
+    """The verdict, from the case and the saved predictions, by the rules that the case names.
 
     Raises:
+        UnusableInputError: rules of a newer program.
         IntegrityError: builds, pins or tau are not those that the case names.
     """
-    return judge(case.policy, evidence_of(layout, case))
+    return judge(case.policy, evidence_of(layout, case), case.rules, case.criteria)
+
+
+def replayed(layout: Layout, judged: Judged, where: str) -> Verdict:
+    """The verdict of a kept case, made anew: the same decision, in the sentences of today.
+
+    Raises:
+        IntegrityError: the saved predictions give another decision; names what differs.
+    """
+    again = replay(layout, judged.case)
+    found = difference(judged.verdict, again)
+    if found is not None:
+        raise IntegrityError(
+            f"{where}: field verdict.{found}: the saved predictions give another verdict"
+        )
+    return again
 
 
 def evidence_of(layout: Layout, case: Case) -> Evidence:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from lifecycle.domain.digests import sha256
 from lifecycle.errors import IntegrityError, UnusableInputError, UsageError
+from lifecycle.records.types import time_of
 from lifecycle.release.envelope import opened, verified
-from lifecycle.release.fields import FieldError, faults_of, time_of
+from lifecycle.release.fields import FieldError, faults_of
 from lifecycle.release.files import WAIT, locked, numbered, place_once, read_plain
 from lifecycle.release.records import AIMED, KINDS, Record, record_of
 from lifecycle.release.roster import Roster, person_of, public_of_anyone

@@ -13,10 +13,13 @@ from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from pydantic import ValidationError
 
 from lifecycle.domain.digests import canonical_json
 from lifecycle.errors import IntegrityError
-from lifecycle.release.fields import FieldError, Fields, faults_of, strict_base64, strict_json
+from lifecycle.records.format import explain
+from lifecycle.records.release import Envelope
+from lifecycle.release.fields import FieldError, faults_of, strict_base64, strict_json
 from lifecycle.release.files import MOST_BYTES
 from lifecycle.release.keys import keyid
 
@@ -74,17 +77,22 @@ def opened(data: bytes, name: str, payload_type: str = IN_TOTO) -> Sealed:
     if len(data) > MOST_BYTES:
         raise IntegrityError(f"{name} is larger than {MOST_BYTES} bytes; restore it from git")
     with faults_of(name):
-        known = {"payload", "payloadType", "signatures"}
-        body = Fields.of(strict_json(data, "the envelope"), known, "envelope")
-        body.one_of("payloadType", {payload_type})
-        if len(body.items("signatures")) != 1:
-            raise body.fault("signatures", "not exactly one signature")
-        signed = Fields.of(body.items("signatures")[0], {"keyid", "sig"}, "envelope.signatures[0]")
-        signature = strict_base64(signed.text("sig"), "envelope.signatures[0].sig")
+        body = _envelope(strict_json(data, "the envelope"))
+        if body.payloadType != payload_type:
+            raise FieldError(f"field envelope.payloadType: not {payload_type}")
+        signed = body.signatures[0]
+        signature = strict_base64(signed.sig, "envelope.signatures[0].sig")
         if len(signature) != 64:
-            raise signed.fault("sig", "not 64 bytes")
-        payload = strict_base64(body.text("payload"), "envelope.payload")
-        return Sealed(name, payload_type, payload, signed.digest("keyid"), signature)
+            raise FieldError("field envelope.signatures[0].sig: not 64 bytes")
+        payload = strict_base64(body.payload, "envelope.payload")
+        return Sealed(name, payload_type, payload, signed.keyid, signature)
+
+
+def _envelope(value: object) -> Envelope:
+    try:
+        return Envelope.model_validate(value)
+    except ValidationError as error:
+        raise FieldError(explain(error, "envelope")) from None
 
 
 def verified(sealed: Sealed, public: Ed25519PublicKey) -> Any:

@@ -10,14 +10,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lifecycle.domain.names import fault_of_name
+from pydantic import ValidationError
+
 from lifecycle.errors import IntegrityError, UsageError
-from lifecycle.release.fields import FieldError, Fields, faults_of
+from lifecycle.records.format import explain
+from lifecycle.records.release import (
+    RELEASE,
+    DecisionStatement,
+    Tested,
+    TestStatement,
+)
+from lifecycle.release.fields import FieldError, faults_of
+from lifecycle.version import PROGRAM
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 DECISION = "urn:lifecycle:decision:1"
-SCHEMA = "lifecycle/release/1"
 TESTED = ("sign-off", "refusal")
 KINDS = (*TESTED, "withdrawal", "amendment", "drill")
 AIMED = ("withdrawal", "amendment")  # kinds that speak of an earlier record
@@ -33,12 +41,6 @@ MEANINGS_OF = {
     "drill": ("responsibility",),
 }
 COMPONENTS = ("key file", "passphrase")  # 21 CFR 11.200(a)(1)
-_TESTS = ("passedTests", "warnedTests", "failedTests")
-_SIGNATURE = ("keyid", "printedName", "userId", "meaning", "signedAt", "components")
-_OURS = (
-    *("schema", "kind", "number", "classifier", "version", "previous", "roster", "build", "case"),
-    *("verdict", "demonstration", "reason", "target", "drill", "findings", "signature"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ class Record:
         target: SHA-256 of the record that is withdrawn or amended, None for other kinds.
         findings: what the machine held against it; refusals only.
         drill: facts of a recovery drill; kind drill only, None else.
+        program: what wrote it, `lifecycle 0.2.0`; this program where it is "".
     """
 
     kind: str
@@ -111,6 +114,7 @@ class Record:
     target: str | None = None
     findings: tuple[str, ...] = ()
     drill: Mapping[str, Any] | None = field(default=None)
+    program: str = field(default="", compare=False)
 
 
 def statement_of(record: Record) -> dict[str, Any]:
@@ -122,7 +126,7 @@ def statement_of(record: Record) -> dict[str, Any]:
     statement = _statement(record)
     try:
         with faults_of("the new record"):
-            again = _record(statement)
+            again = _record(statement, "the new record")
     except IntegrityError as error:
         raise UsageError(str(error).partition("; the file was changed")[0]) from None
     if again != record:
@@ -159,8 +163,7 @@ def _ours(record: Record) -> dict[str, Any]:
     built = None
     if record.build is not None:
         built = {"number": record.build, "builtBy": record.built_by}
-    return {
-        "schema": SCHEMA,
+    fields = {
         "kind": record.kind,
         "number": record.number,
         "classifier": record.classifier,
@@ -177,6 +180,8 @@ def _ours(record: Record) -> dict[str, Any]:
         "findings": list(record.findings),
         "signature": _signed(record.signature),
     }
+    # checked when the whole statement is read back
+    return {"schema": RELEASE.schema, "program": record.program or PROGRAM, **fields}
 
 
 def _signed(signature: Signature) -> dict[str, Any]:
@@ -201,147 +206,112 @@ def record_of(statement: object, name: str) -> Record:
         IntegrityError: names file and field.
     """
     with faults_of(name):
-        return _record(statement)
+        return _record(statement, name)
 
 
-def _record(statement: object) -> Record:
-    top = Fields.of(statement, ("_type", "subject", "predicateType", "predicate"), "statement")
-    top.one_of("_type", {STATEMENT})
-    tested = top.one_of("predicateType", {TEST_RESULT, DECISION}) == TEST_RESULT
-    known = ("result", "configuration", *_TESTS, "lifecycle") if tested else ("lifecycle",)
-    predicate = top.child("predicate", known)
-    ours = predicate.child("lifecycle", _OURS)
-    ours.one_of("schema", {SCHEMA})
-    kind = ours.one_of("kind", KINDS)
-    if (kind in TESTED) != tested:
-        raise top.fault("predicateType", f"not that of the kind {kind}")
+def _record(statement: object, name: str) -> Record:
+    top = _checked(statement)
+    value = RELEASE.model(top.predicate.lifecycle, name)
+    tested = isinstance(top.predicate, Tested)
+    if (value.kind in TESTED) != tested:
+        raise FieldError(f"field statement.predicateType: not that of the kind {value.kind}")
+    signed = value.signature
     record = Record(
-        kind=kind,
-        number=ours.number("number"),
-        classifier=ours.name("classifier"),
-        version=ours.name("version"),
-        previous=ours.maybe("previous", ours.digest),
-        roster=_roster(ours),
-        signature=_signature(ours.child("signature", _SIGNATURE)),
+        kind=value.kind,
+        number=value.number,
+        classifier=value.classifier,
+        version=value.version,
+        previous=value.previous,
+        roster=(value.roster.version, value.roster.sha256),
+        signature=Signature(
+            signed.keyid,
+            signed.printedName,
+            signed.userId,
+            signed.meaning,
+            signed.signedAt,
+            tuple(signed.components),
+        ),
         subjects=_subjects(top),
-        case=ours.maybe("case", ours.digest),
-        verdict=ours.maybe("verdict", lambda key: ours.one_of(key, STATUSES)),
-        demonstration=ours.flag("demonstration"),
-        reason=ours.maybe("reason", ours.prose),
-        target=ours.maybe("target", ours.digest),
-        findings=ours.each("findings", lambda item: item.prose("item")),
-        drill=_drill(ours),
-        **_built(ours),
-        **(_tested(predicate) if tested else {}),
+        case=value.case,
+        verdict=value.verdict,
+        demonstration=value.demonstration,
+        reason=value.reason,
+        target=value.target,
+        findings=tuple(value.findings),
+        drill=value.drill,
+        build=None if value.build is None else value.build.number,
+        built_by=None if value.build is None else value.build.builtBy,
+        program=value.program,
+        **(_tested(top.predicate) if isinstance(top.predicate, Tested) else {}),
     )
-    _require_kind(record, ours)
+    _require_kind(record)
     return record
 
 
-def _roster(ours: Fields) -> tuple[int, str]:
-    bound = ours.child("roster", ("version", "sha256"))
-    return bound.number("version"), bound.digest("sha256")
+def _checked(statement: object) -> TestStatement | DecisionStatement:
+    """The Statement around our own extension."""
+    kind = statement.get("predicateType") if isinstance(statement, dict) else None
+    model = TestStatement if kind == TEST_RESULT else DecisionStatement
+    try:
+        return model.model_validate(statement)
+    except ValidationError as error:
+        raise FieldError(explain(error, "statement")) from None
 
 
-def _built(ours: Fields) -> dict[str, Any]:
-    if ours.values["build"] is None:
-        return {}
-    built = ours.child("build", ("number", "builtBy"))
-    return {"build": built.number("number"), "built_by": built.name("builtBy")}
+def _subjects(top: TestStatement | DecisionStatement) -> dict[str, str]:
+    names = [one.name for one in top.subject]
+    if names != sorted(set(names)):
+        raise FieldError("field statement.subject: not sorted by name, or one twice")
+    return {one.name: one.digest.sha256 for one in top.subject}
 
 
-def _drill(ours: Fields) -> Mapping[str, Any] | None:
-    facts = ours.values["drill"]
-    if facts is not None and (not isinstance(facts, dict) or not facts):
-        raise ours.fault("drill", "not an object with facts")
-    return facts
-
-
-def _signature(signed: Fields) -> Signature:
-    parts = signed.each("components", lambda item: item.one_of("item", COMPONENTS))
-    if parts != COMPONENTS:
-        raise signed.fault("components", f"not {' and '.join(COMPONENTS)}")
-    return Signature(
-        signed.digest("keyid"),
-        signed.name("printedName"),
-        signed.name("userId"),
-        signed.one_of("meaning", MEANINGS),
-        signed.moment("signedAt"),
-        parts,
-    )
-
-
-def _subjects(top: Fields) -> dict[str, str]:
-    pairs = top.each("subject", _subject)
-    names = [name for name, _ in pairs]
-    if not names or names != sorted(set(names)):
-        raise top.fault("subject", "empty, not sorted by name, or one twice")
-    return dict(pairs)
-
-
-def _subject(item: Fields) -> tuple[str, str]:
-    fields = item.child("item", ("name", "digest"))
-    return _file(fields), fields.child("digest", ("sha256",)).digest("sha256")
-
-
-def _file(fields: Fields) -> str:
-    """A path below the project: it will be opened, so it must not lead out of it."""
-    name = fields.text("name")
-    steps = name.split("/")
-    if fault_of_name(name) or "\\" in name or any(step in ("", ".", "..") for step in steps):
-        raise fields.fault("name", f"{name!r} is no path below the project")
-    return name
-
-
-def _tested(predicate: Fields) -> dict[str, Any]:
-    lists = [predicate.each(key, lambda item: item.name("item")) for key in _TESTS]
+def _tested(predicate: Tested) -> dict[str, Any]:
+    lists = (predicate.passedTests, predicate.warnedTests, predicate.failedTests)
     every = [name for names in lists for name in names]
     if len(set(every)) != len(every):
-        raise predicate.fault("passedTests", "a criterion stands twice in the lists of tests")
-    policies = predicate.each("configuration", _policy)
-    if len(policies) > 1:
-        raise predicate.fault("configuration", "more than one policy")
+        raise FieldError(
+            "field statement.predicate.passedTests: a criterion stands twice in the lists of tests"
+        )
+    policies = [one.digest.sha256 for one in predicate.configuration]
     return {
-        "result": predicate.one_of("result", RESULTS),
+        "result": predicate.result,
         "policy": policies[0] if policies else None,
-        **dict(zip(("passed", "warned", "failed"), lists, strict=True)),
+        **dict(zip(("passed", "warned", "failed"), map(tuple, lists), strict=True)),
     }
 
 
-def _policy(item: Fields) -> str:
-    fields = item.child("item", ("name", "digest"))
-    fields.one_of("name", {"policy"})
-    return fields.child("digest", ("sha256",)).digest("sha256")
+def _fault(field: str, said: str) -> FieldError:
+    return FieldError(f"field statement.predicate.lifecycle.{field}: {said}")
 
 
-def _require_kind(record: Record, ours: Fields) -> None:
+def _require_kind(record: Record) -> None:
     """What each kind must say and must not."""
     kind, override = record.kind, record.signature.meaning == "override"
     if record.signature.meaning not in MEANINGS_OF[kind]:
-        raise ours.fault("signature.meaning", f"a {kind} cannot mean {record.signature.meaning}")
+        raise _fault("signature.meaning", f"a {kind} cannot mean {record.signature.meaning}")
     if (kind != "sign-off" or override) and record.reason is None:
-        raise ours.fault("reason", f"missing, and {'an override' if override else kind} needs one")
+        raise _fault("reason", f"missing, and {'an override' if override else kind} needs one")
     if (kind in AIMED) != (record.target is not None):
-        raise ours.fault("target", f"not as the kind {kind} has it")
+        raise _fault("target", f"not as the kind {kind} has it")
     if (kind == "drill") != (record.drill is not None):
-        raise ours.fault("drill", f"not as the kind {kind} has it")
+        raise _fault("drill", f"not as the kind {kind} has it")
     if record.findings and kind != "refusal":
-        raise ours.fault("findings", "only a refusal has findings")
+        raise _fault("findings", "only a refusal has findings")
     if record.build is None and kind not in AIMED:
-        raise ours.fault("build", f"missing, and {kind} needs one")
+        raise _fault("build", f"missing, and {kind} needs one")
     if kind == "sign-off":
-        _require_sign_off(record, ours)
+        _require_sign_off(record)
 
 
-def _require_sign_off(record: Record, ours: Fields) -> None:
+def _require_sign_off(record: Record) -> None:
     """A sign-off rests on a case, a policy and a verdict that can be signed."""
     if record.case is None:
-        raise ours.fault("case", "missing, and a sign-off needs one")
+        raise _fault("case", "missing, and a sign-off needs one")
     if record.policy is None:
         raise FieldError("field statement.predicate.configuration: a sign-off needs its policy")
     override = record.signature.meaning == "override"
     if record.verdict not in (("inconclusive",) if override else ("pass", "inconclusive")):
-        raise ours.fault("verdict", f"{record.verdict} cannot be signed with that meaning")
+        raise _fault("verdict", f"{record.verdict} cannot be signed with that meaning")
     clean = record.verdict == "pass" and not record.warned and not record.failed
     if record.result == "FAILED" or (record.result == "PASSED" and not clean):
         raise FieldError(

@@ -16,17 +16,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from lifecycle.domain.digests import sha256
 from lifecycle.errors import IntegrityError, UnusableInputError, UsageError
+from lifecycle.records.release import ROSTER as ROSTER_FORMAT
+from lifecycle.records.release import PersonRecord, RosterV2
+from lifecycle.records.types import time_of
 from lifecycle.release.envelope import Sealed, opened, seal, verified
-from lifecycle.release.fields import FieldError, Fields, faults_of, strict_json, time_of
+from lifecycle.release.fields import FieldError, faults_of, strict_json
 from lifecycle.release.files import WAIT, locked, numbered, place_once, read_plain
 from lifecycle.release.keys import keyid, public_key
+from lifecycle.version import PROGRAM
 
-SCHEMA = "lifecycle/roster/1"
 ROSTER = "application/vnd.lifecycle.roster+json"
 ROLES = ("admin", "approver", "author", "reviewer")
 _FILE = re.compile(r"(?P<number>[0-9]{5})\.json")
-_FIELDS = ("schema", "version", "previous", "issuedAt", "people")
-_PERSON = ("user", "name", "keyid", "public", "roles", "active")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,26 +101,27 @@ def _verified(data: bytes, name: str, number: int, before: Sequence[Roster]) -> 
     sealed = opened(data, name, ROSTER)
     with faults_of(name):
         people = before[-1].people if before else _own_people(sealed)
-        content = Fields.of(
-            verified(sealed, _administrator(people, sealed.keyid)), _FIELDS, "payload"
-        )
-        content.one_of("schema", {SCHEMA})
+        payload = verified(sealed, _administrator(people, sealed.keyid))
+        content = ROSTER_FORMAT.model(payload, name)
         roster = Roster(
-            content.number("version"),
-            content.maybe("previous", content.digest),
-            content.moment("issuedAt"),
+            content.version,
+            content.previous,
+            content.issuedAt,
             _people(content),
             sha256(data),
             sealed.keyid,
         )
-        _require_place(roster, content, number, before)
+        _require_place(roster, number, before)
     return roster
 
 
 def _own_people(sealed: Sealed) -> tuple[Person, ...]:
     """People of the first roster: only they can say whose signature it should bear."""
-    payload = strict_json(sealed.payload, "the payload")
-    return _people(Fields.of(payload, _FIELDS, "payload"))
+    return _people(ROSTER_FORMAT.model(strict_json(sealed.payload, "the payload"), sealed.name))
+
+
+def _fault(field: str, said: str) -> FieldError:
+    return FieldError(f"field payload.{field}: {said}")
 
 
 def _administrator(people: Sequence[Person], signer: str) -> Ed25519PublicKey:
@@ -131,50 +133,42 @@ def _administrator(people: Sequence[Person], signer: str) -> Ed25519PublicKey:
     )
 
 
-def _people(content: Fields) -> tuple[Person, ...]:
-    people = content.each("people", _person)
+def _people(content: RosterV2) -> tuple[Person, ...]:
+    people = tuple(_person(at, person) for at, person in enumerate(content.people))
     for what in ("user", "keyid"):
         values = [getattr(person, what).casefold() for person in people]
         twice = next((v for v in values if values.count(v) > 1), None)
         if twice is not None:
-            raise content.fault("people", f"{what} {twice} stands twice")
+            raise _fault("people", f"{what} {twice} stands twice")
     if [p.user for p in people] != sorted(p.user for p in people):
-        raise content.fault("people", "not sorted by user")
+        raise _fault("people", "not sorted by user")
     if not any(person.active and "admin" in person.roles for person in people):
-        raise content.fault("people", "no active admin is left, so nobody could sign the next one")
+        raise _fault("people", "no active admin is left, so nobody could sign the next one")
     return people
 
 
-def _person(item: Fields) -> Person:
-    fields = item.child("item", _PERSON)
-    roles = fields.each("roles", lambda role: role.one_of("item", ROLES))
+def _person(at: int, person: PersonRecord) -> Person:
+    roles = tuple(person.roles)
     if list(roles) != sorted(set(roles)):
-        raise fields.fault("roles", "not sorted, or one twice")
-    if keyid(public_key(fields.text("public"), f"{fields.place}.public")) != fields.digest("keyid"):
-        raise fields.fault("keyid", "not the digest of the public key")
-    return Person(
-        fields.name("user"),
-        fields.name("name"),
-        fields.digest("keyid"),
-        fields.text("public"),
-        roles,
-        fields.flag("active"),
-    )
+        raise _fault(f"people[{at}].roles", "not sorted, or one twice")
+    if keyid(public_key(person.public, f"payload.people[{at}].public")) != person.keyid:
+        raise _fault(f"people[{at}].keyid", "not the digest of the public key")
+    return Person(person.user, person.name, person.keyid, person.public, roles, person.active)
 
 
-def _require_place(roster: Roster, content: Fields, number: int, before: Sequence[Roster]) -> None:
+def _require_place(roster: Roster, number: int, before: Sequence[Roster]) -> None:
     """Number, link and time fit where it stands, and no key has changed hands."""
     last = before[-1] if before else None
     if roster.version != number:
-        raise content.fault("version", f"{roster.version}, and the file is number {number}")
+        raise _fault("version", f"{roster.version}, and the file is number {number}")
     if roster.previous != (last.digest if last else None):
-        raise content.fault("previous", "not the SHA-256 of the roster before")
+        raise _fault("previous", "not the SHA-256 of the roster before")
     if last and time_of(roster.issued_at) < time_of(last.issued_at):
-        raise content.fault("issuedAt", "before the roster before")
+        raise _fault("issuedAt", "before the roster before")
     owner = {person.keyid: person.user for old in before for person in old.people}
     for person in roster.people:
         if owner.get(person.keyid, person.user) != person.user:
-            raise content.fault("people", f"{person.user} has the key of {owner[person.keyid]}")
+            raise _fault("people", f"{person.user} has the key of {owner[person.keyid]}")
 
 
 def first(people: Sequence[Person], key: Ed25519PrivateKey, issued_at: str) -> bytes:
@@ -201,7 +195,8 @@ def _made(
     rosters: Sequence[Roster], people: Sequence[Person], key: Ed25519PrivateKey, issued_at: str
 ) -> bytes:
     payload = {
-        "schema": SCHEMA,
+        "schema": ROSTER_FORMAT.schema,
+        "program": PROGRAM,
         "version": len(rosters) + 1,
         "previous": rosters[-1].digest if rosters else None,
         "issuedAt": issued_at,

@@ -16,9 +16,8 @@ from typing import Any
 from lifecycle.domain.digests import sha256
 from lifecycle.dossier.layout import Layout
 from lifecycle.errors import IntegrityError, UnusableInputError, UsageError
-from lifecycle.gate import judge as judging
 from lifecycle.release import chain as chains
-from lifecycle.release.case import Judged, kept_case, needs_of, replay
+from lifecycle.release.case import Judged, kept_case, needs_of, replayed
 from lifecycle.release.chain import Chain, Link
 from lifecycle.release.files import read_plain
 from lifecycle.release.roster import read_rosters
@@ -186,13 +185,7 @@ def _replayed(layout: Layout, digest: str) -> Judged:
         IntegrityError: the file is missing or was changed, or the verdict is another one.
     """
     path, judged = layout.cases / f"{digest}.json", kept_case(layout, digest)
-    again = judging.to_json(replay(layout, judged.case))
-    signed = judging.to_json(judged.verdict)
-    for key in sorted(signed):
-        if again.get(key) != signed[key]:
-            raise IntegrityError(
-                f"{path}: field verdict.{key}: the saved predictions give another verdict"
-            )
+    replayed(layout, judged, str(path))
     return judged
 
 

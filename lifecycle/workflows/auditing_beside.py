@@ -11,22 +11,23 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from lifecycle.consistency.tau import choose
-from lifecycle.domain.digests import digest_of
+from lifecycle.domain.digests import sha256
 from lifecycle.domain.verdict import Verdict
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier import rehearsals
 from lifecycle.dossier.attempts import read_attempts
-from lifecycle.dossier.files import read_record
+from lifecycle.dossier.files import read_evidence, read_record
 from lifecycle.dossier.layout import Layout
+from lifecycle.dossier.pipeline import follows, read_threshold
 from lifecycle.errors import IntegrityError
 from lifecycle.gate import judge as judging
+from lifecycle.records.release import BUNDLE
 from lifecycle.release.case import Case, Judged
 
+BUNDLE_FILE = "bundle.json"  # in the root of an exported bundle, and nowhere else
 _NUMBERED = re.compile(r"b([1-9][0-9]*)")
 # As DVC writes it; a name that is long stands in a line of its own.
 _POINTER = re.compile(
@@ -59,6 +60,7 @@ def verify_beside(layout: Layout, judged: Sequence[Judged], weights: Sequence[Pa
         + _verify_attempts(layout, cases)
         + _verify_threshold(layout, cases)
         + sum(_verify_pointer(path) for path in weights)
+        + _verify_bundle(layout)
     )
 
 
@@ -90,16 +92,11 @@ def _number(path: Path, suffix: str) -> int:
 def _verify_verdict(layout: Layout, number: int, judged: Sequence[Judged]) -> None:
     """A kept verdict is of a build, whole, and draws from its figures what was drawn and signed."""
     path = layout.verdicts / f"b{number}.json"
-    entry: Any = read_record(path)
-    body = {k: v for k, v in entry.items() if k != "digest"} if isinstance(entry, dict) else {}
-    if not body or digest_of(body) != entry.get("digest") or body.get("build") != number:
+    verdict = judging.from_record(read_record(path), str(path))
+    if verdict.build != number:
         raise IntegrityError(f"{path} was changed; restore it from git")
     if not layout.build(number).is_dir():
         raise IntegrityError(f"{path}: there is no build b{number}; remove it or restore from git")
-    try:
-        verdict = judging.from_json(body)
-    except IntegrityError as error:
-        raise IntegrityError(f"{path}: {error}") from None
     for one in judged:
         same = one.case.build == number and _figures(one.verdict) == _figures(verdict)
         if same and one.verdict.findings != verdict.findings:
@@ -131,8 +128,8 @@ def _verify_threshold(layout: Layout, cases: Sequence[Case]) -> int:
     path = layout.threshold
     if not path.exists():
         return 0
-    entry: Any = read_record(path)
-    version = entry.get("version") if isinstance(entry, dict) else None
+    entry = read_threshold(layout)
+    version = entry.version
     known = {case.version: case for case in cases}
     newest = sorted(_number(folder, "") for folder in _visible(layout.builds))[-1:]
     if version not in known:
@@ -142,14 +139,28 @@ def _verify_threshold(layout: Layout, cases: Sequence[Case]) -> int:
         return 1
     case = known[version]
     first = kept.read_build(layout, case.first)
-    cutoffs = asdict(choose(kept.holdout_predictions(first), case.tau))
-    said = {"version": version, "build": first.name, "cutoffs": cutoffs}
-    if digest_of(said) != digest_of(entry):
+    cutoffs = choose(kept.holdout_predictions(first), case.tau)
+    if not follows(entry, version, first.name, cutoffs):
         raise IntegrityError(
             f"{path} was changed: tau does not follow from the holdout of {first.name}; restore it "
             "from git"
         )
     return 1
+
+
+def _verify_bundle(layout: Layout) -> int:
+    """What an exported bundle holds beside the signed files is what was exported."""
+    path = layout.root / BUNDLE_FILE
+    if not path.exists():
+        return 0
+    bundle = BUNDLE.model(read_record(path), str(path))
+    if bundle.classifier != layout.name:
+        raise IntegrityError(f"{path} is of {bundle.classifier}, not of {layout.name}")
+    for name, digest in sorted(bundle.files.items()):
+        place = layout.root / name
+        if sha256(read_evidence(place)) != digest:
+            raise IntegrityError(f"{place} was changed since the export; take it from the bundle")
+    return len(bundle.files)
 
 
 def _verify_pointer(path: Path) -> int:

@@ -25,6 +25,8 @@ from lifecycle.dossier.traces import TRACE, to_bytes
 from lifecycle.dossier.weights import packed
 from lifecycle.errors import UnusableInputError
 from lifecycle.gate.judge import policy_digest
+from lifecycle.records.format import published
+from lifecycle.records.settings import RecipeRecord
 from lifecycle.workflows.boundary import say
 from lifecycle.workflows.data import (
     cohorts_of,
@@ -197,7 +199,11 @@ def _train_into(project: Project, recipe: Recipe, run: Any, tested: dict[str, st
     _log_model(run, classifier, recipe, trained.tensors, holdout.x[:2], held[:2])
     facts = {
         # as the version states it, so that a rebuild with the kept epochs has the same content
-        "recipe": {**asdict(recipe), "stop": classifier.recipe.stop, "epochs": trained.epochs},
+        "recipe": {
+            **published(recipe, RecipeRecord),
+            "stop": classifier.recipe.stop,
+            "epochs": trained.epochs,
+        },
         "weights": tensors_digests(trained.tensors),
         "framework": framework_facts(recipe.numerics) | tested,
         "training": asdict(trained.history[trained.epochs - 1]),

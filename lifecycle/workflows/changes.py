@@ -10,7 +10,6 @@ from typing import Any
 
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier.builds import Build
-from lifecycle.dossier.files import read_json
 from lifecycle.numerics.fingerprint import changed_keys
 from lifecycle.report.source import Changes, Features
 
@@ -34,7 +33,7 @@ def changes_between(root: Path, before: Build, build: Build) -> Changes:
     other = "" if before.version == build.version else f" of version {before.version}"
     return Changes(
         before=before.name + other,
-        code=tuple(_code(root, _run(before), _run(build))),
+        code=tuple(_code(root, kept.run_facts(before), kept.run_facts(build))),
         parameters=tuple(_parameters(before, build)),
         data=tuple(_differing(before.content["inputs"], build.content["inputs"])),
         environment=tuple(
@@ -62,11 +61,6 @@ def _features(build: Build) -> list[str]:
     return (build.folder / "features.txt").read_text(encoding="utf-8").splitlines()
 
 
-def _run(build: Build) -> Mapping[str, Any]:
-    facts: Mapping[str, Any] = read_json(build.folder / kept.RUN)
-    return facts
-
-
 def _parameters(before: Build, build: Build) -> Iterator[str]:
     for key in ("terms", "recipe"):
         old, new = before.content[key], build.content[key]
@@ -75,7 +69,7 @@ def _parameters(before: Build, build: Build) -> Iterator[str]:
                                build.content["terms"].get("recipe", {})))  # fmt: skip
         lines = _differing(old, new)
         yield from lines if key == "terms" else (line for line in lines if line not in known)
-    if _run(before).get("policy") != _run(build).get("policy"):
+    if kept.run_facts(before)["policy"] != kept.run_facts(build)["policy"]:
         yield "policy: another one since then (its digests stand in the records of both builds)"
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from lifecycle.consistency import agree as agreeing
 from lifecycle.consistency.tau import choose, curve
-from lifecycle.domain.digests import digest_of
 from lifecycle.domain.predictions import Cutoffs, Predictions
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier.attempts import read_attempts, require_attempts
 from lifecycle.dossier.builds import Build
-from lifecycle.dossier.files import folder_whole, read_json, read_record, write_json, write_whole
+from lifecycle.dossier.files import folder_whole, read_json, write_json, write_whole
+from lifecycle.dossier.pipeline import follows, read_current, read_threshold, write_threshold
 from lifecycle.errors import IntegrityError, UnusableInputError
 from lifecycle.release import chain as chains
 from lifecycle.release.case import agreement_of, faced, needs_of, pinned_scores
@@ -37,10 +36,8 @@ def current_build(project: Project) -> tuple[Build, tuple[Build, ...]]:
         raise UnusableInputError(
             f"{project.name}: no build yet; `lifecycle rebuild {project.name}` makes one"
         )
-    pointer = read_record(project.layout.current)
-    number = pointer.get("build") if isinstance(pointer, dict) else None
-    if type(number) is not int or set(pointer) != {"build", "version"}:
-        raise IntegrityError(f"{project.layout.current} was changed; run `dvc repro`")
+    pointer = read_current(project.layout)
+    number = pointer.build
     builds = kept.read_builds(project.layout)
     require_same_terms(project.name, project.classifier, builds)
     if not 1 <= number <= len(builds):
@@ -48,7 +45,7 @@ def current_build(project: Project) -> tuple[Build, tuple[Build, ...]]:
             f"{project.layout.current} names b{number}, which is not in the dossier"
         )
     build = builds[number - 1]
-    if pointer["version"] != build.version:
+    if pointer.version != build.version:
         raise IntegrityError(f"{project.layout.current} was changed; run `dvc repro`")
     if build.version != project.classifier.version:
         raise UnusableInputError(
@@ -76,8 +73,7 @@ def choose_threshold(project: Project) -> None:
     holdout = kept.holdout_predictions(first)
     plan = project.classifier.tau
     cutoffs = choose(holdout, plan)
-    entry = {"version": build.version, "build": first.name, "cutoffs": asdict(cutoffs)}
-    write_json(project.layout.threshold, entry)
+    write_threshold(project.layout, build.version, first.name, cutoffs)
     rows = "".join(
         f"{point[0]!r},{point[1]!r},{point[2]!r}\n"
         for point in curve(holdout, plan.positive or project.classifier.classes[0])
@@ -99,11 +95,10 @@ def read_cutoffs(project: Project) -> Cutoffs:
         IntegrityError: the file was changed.
     """
     build, before = current_build(project)
-    entry = read_record(project.layout.threshold)
+    entry = read_threshold(project.layout)
     first = before[0] if before else build
     cutoffs = choose(kept.holdout_predictions(first), project.classifier.tau)
-    expected = {"version": build.version, "build": first.name, "cutoffs": asdict(cutoffs)}
-    if digest_of(expected) != digest_of(entry):
+    if not follows(entry, build.version, first.name, cutoffs):
         raise IntegrityError(
             f"{project.layout.threshold}: tau does not follow from the holdout of {first.name}; "
             f"restore the file, or run `dvc repro threshold@{project.name}`"

@@ -16,6 +16,7 @@ from lifecycle.domain.digests import digest_of, sha256, tensors_digests
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier.attempts import record_attempt
 from lifecycle.dossier.files import folder_whole, read_json, write_json, write_whole
+from lifecycle.dossier.pipeline import write_current
 from lifecycle.dossier.predictions import read_parquet, write_parquet
 from lifecycle.dossier.traces import TRACE
 from lifecycle.dossier.weights import unpacked
@@ -85,7 +86,7 @@ def enrol_build(project: Project) -> None:
     run = read_json(project.build / kept.RUN)
     number = kept.enrol(project.layout, content, _files_to_keep(project, content, builds), run)
     keep_weights(project, content["weights"]["file"])
-    write_json(project.layout.current, {"build": number, "version": content["version"]})
+    write_current(project.layout, number, content["version"])
     build = kept.read_build(project.layout, number)
     say(f"{project.name}: {build.name}, weights {build.weights[:12]}")
     _tell_tracking(project, build, run["run"])

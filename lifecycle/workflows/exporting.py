@@ -21,7 +21,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from lifecycle.consistency.calls import call
 from lifecycle.domain.digests import canonical_json, sha256
 from lifecycle.domain.predictions import Calls, Predictions
 from lifecycle.dossier import builds as kept
-from lifecycle.dossier.files import read_record, writing
+from lifecycle.dossier.files import writing
 from lifecycle.dossier.layout import Layout
 from lifecycle.errors import (
     IntegrityError,
@@ -38,15 +37,18 @@ from lifecycle.errors import (
     UnusableInputError,
     UsageError,
 )
+from lifecycle.records.release import BUNDLE
 from lifecycle.release import chain as chains
 from lifecycle.release.bom import bom_of, faults, libraries
-from lifecycle.release.case import evidence_of, from_json
+from lifecycle.release.case import Judged, evidence_of, kept_case, replayed
 from lifecycle.release.chain import Chain
 from lifecycle.release.instructions import instructions
 from lifecycle.release.model_card import SIMULATED, Facts, card_of, markdown_of
 from lifecycle.release.roster import read_rosters
 from lifecycle.release.standing import Release
+from lifecycle.version import VERSION
 from lifecycle.workflows.auditing import standings_of, verify
+from lifecycle.workflows.auditing_beside import BUNDLE_FILE
 from lifecycle.workflows.boundary import say
 from lifecycle.workflows.deciding import current_build
 from lifecycle.workflows.openssf import WeightsKey, sign_weights
@@ -57,6 +59,7 @@ from lifecycle.workflows.reporting import PAGE, report_now
 
 LOCK, SUMS, HOW = "requirements.lock", "SHA256SUMS", "VERIFY.md"
 BOM = "ml-bom.cdx.json"
+SIGNED = ("dossier/", "weights/")  # what the signatures bind
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip can say
 _EXPORT = ".export-"
 # As `_aside` names it: the target, the process and what mkdtemp adds.
@@ -129,7 +132,8 @@ def facts_of(project: Project) -> Facts:
     chain = chains.read(layout.releases, project.name, read_rosters(layout.signers))
     release = _newest(layout, chain)
     path = layout.cases / f"{release.subject.case}.json"
-    judged = from_json(read_record(path), str(path))
+    signed = kept_case(layout, release.subject.case)
+    judged = Judged(signed.case, replayed(layout, signed, str(path)))
     build = kept.read_build(layout, release.subject.build)
     cutoffs = evidence_of(layout, judged.case).cutoffs
     if cutoffs is None:
@@ -168,7 +172,7 @@ def _fill(project: Project, facts: Facts, folder: Path, key: WeightsKey | None) 
     _copy_signed(project, facts.chain, folder)
     lock, notes = _lock(project, facts)
     card = card_of(facts)
-    bom = bom_of(facts, libraries(lock, facts.build.content["environment"]["libraries"]), _own())
+    bom = bom_of(facts, libraries(lock, facts.build.content["environment"]["libraries"]), VERSION)
     notes += _require_valid(bom)
     texts = {
         "model-card.json": json.dumps(card, indent=2, sort_keys=True, allow_nan=False) + "\n",
@@ -183,12 +187,30 @@ def _fill(project: Project, facts: Facts, folder: Path, key: WeightsKey | None) 
     if key is not None:
         sign_weights(folder, key)
     notes.append(how_signed(key is not None))
-    signed = ("dossier/", "weights/")
-    extras = [name for name, _ in _files(folder) if not name.startswith(signed)]
-    _write(folder / HOW, _how(project, facts, sorted([*extras, HOW, SUMS]), notes).encode("utf-8"))
+    extras = [name for name, _ in _files(folder) if not name.startswith(SIGNED)]
+    extras = sorted([*extras, HOW, SUMS, BUNDLE_FILE])
+    _write(folder / HOW, _how(project, facts, extras, notes).encode("utf-8"))
+    _write(folder / BUNDLE_FILE, canonical_json(_contents(facts, folder)))
     sums = "".join(f"{sha256(path.read_bytes())}  ./{name}\n" for name, path in _files(folder))
     _write(folder / SUMS, sums.encode("utf-8"))
     return notes
+
+
+def _contents(facts: Facts, folder: Path) -> dict[str, Any]:
+    """What stands in the bundle beside the signed files, each by its digest."""
+    files = {name: sha256(path.read_bytes()) for name, path in _files(folder)}
+    case = facts.judged.case
+    return BUNDLE.write(
+        {
+            "classifier": case.classifier,
+            "version": case.version,
+            "build": case.build,
+            "head": facts.chain.head,
+            "fingerprint": facts.chain.rosters[0].digest,
+            "files": {name: one for name, one in files.items() if not name.startswith(SIGNED)},
+        },
+        BUNDLE_FILE,
+    )
 
 
 def _how(project: Project, facts: Facts, extras: list[str], notes: list[str]) -> str:
@@ -219,7 +241,7 @@ def _copy_signed(project: Project, chain: Chain, folder: Path) -> None:
 
 def _lock(project: Project, facts: Facts) -> tuple[str, list[str]]:
     """requirements.lock of the commit that the build was made from; today's where git has none."""
-    commit = read_record(facts.build.folder / kept.RUN).get("commit") or ""
+    commit = kept.run_facts(facts.build)["commit"]
     command = ["git", "show", f"{commit}:./{LOCK}"]
     with_git = shutil.which("git") is not None and bool(commit)
     if with_git:
@@ -231,13 +253,6 @@ def _lock(project: Project, facts: Facts) -> tuple[str, list[str]]:
     except FileNotFoundError:
         return "", [f"{LOCK} is missing in the project: the environment is known in part only."]
     return text, [f"{LOCK} is that of the export, not of the commit that was built."]
-
-
-def _own() -> str:
-    try:
-        return metadata.version("lifecycle")
-    except metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def _require_valid(bom: Mapping[str, Any]) -> list[str]:

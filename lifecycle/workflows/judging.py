@@ -17,6 +17,7 @@ from lifecycle.dossier.files import read_record, write_json
 from lifecycle.dossier.pins import pin_of, read_pins
 from lifecycle.errors import IntegrityError
 from lifecycle.gate import judge as judging
+from lifecycle.gate.rules import NOW, RULES
 from lifecycle.release.case import Case, replay
 from lifecycle.release.subjects import require_weights
 from lifecycle.stats.auc import macro_auc
@@ -30,6 +31,7 @@ from lifecycle.workflows.deciding import (
     read_cutoffs,
 )
 from lifecycle.workflows.project import Project
+from lifecycle.workflows.terms import completed
 
 RECIPE = ("preprocess", "model", "recipe", "search")
 
@@ -38,8 +40,7 @@ def judge_build(project: Project) -> None:
     """Judge the current build and keep the verdict, whatever it is."""
     verdict = judge_now(project)
     path = project.layout.verdicts / f"b{verdict.build}.json"
-    entry = judging.to_json(verdict)
-    write_json(path, {**entry, "digest": digest_of(entry)})
+    write_json(path, judging.to_record(verdict))
     write_json(project.layout.dossier / "metrics.json", metrics_of(project, verdict))
     say(f"{project.name} b{verdict.build}: {verdict.status.upper()} ({verdict.basis})")
 
@@ -75,13 +76,15 @@ def case_of(project: Project) -> Case:
         yes=cutoffs.yes,
         no=cutoffs.no,
         validation_passed=read_result(project.validation / "result.json").passed,
-        policy_newer=_run(build)["policy"] != judging.policy_digest(policy),
+        policy_newer=kept.run_facts(build)["policy"] != judging.policy_digest(policy),
         arithmetic_fault=_arithmetic_fault(build, before),
         list_seen=_list_was_seen(project, build),
         numerics_mode=project.classifier.recipe.numerics.mode,
         rehearsals=rehearsed.agree,
         rehearsed_other_bits=rehearsed.other_bits,
         origin="simulated" if build.content["origin"] == "simulated" else "real",
+        rules=NOW,
+        criteria=tuple(RULES[NOW].criteria),
     )
 
 
@@ -136,7 +139,7 @@ def _function_of(build: Build) -> dict[str, Any]:
     return {
         "weights": {key: content["weights"][key] for key in ("md5", "sha256")},
         "features": content["inputs"]["features"],
-        "terms": content["terms"],
+        "terms": completed(content["terms"]),
         "numerics": content["recipe"]["numerics"],
         "arithmetic": content["framework"].get("arithmetic"),
     }
@@ -150,26 +153,31 @@ def read_verdict(project: Project, build: Build) -> Verdict:
         IntegrityError: it was changed, or is a verdict on another build.
     """
     path = project.layout.verdicts / f"{build.name}.json"
-    entry = read_record(path)
-    body = {k: v for k, v in entry.items() if k != "digest"} if isinstance(entry, dict) else {}
-    if not body or digest_of(body) != entry.get("digest") or body.get("build") != build.number:
+    verdict = judging.from_record(read_record(path), str(path))
+    if verdict.build != build.number:
         raise IntegrityError(
-            f"{path} was changed; restore it from git, or run "
+            f"{path} was changed: it is a verdict on b{verdict.build}; restore it from git, or run "
             f"`dvc repro -f gate@{project.name}` for the current build"
         )
-    return judging.from_json(body)
+    return verdict
 
 
-def _run(build: Build) -> dict[str, Any]:
-    """Volatile facts of a build.
+def kept_verdict(project: Project, build: Build) -> Verdict:
+    """The kept verdict on the current build in the sentences of today: it must follow again.
 
     Raises:
-        IntegrityError: they are not what the enrolment writes.
+        UnusableInputError: the build is not judged yet.
+        IntegrityError: the evidence amounts to another decision than the one that was kept.
     """
-    facts = read_record(build.folder / kept.RUN)
-    if not isinstance(facts, dict) or not isinstance(facts.get("policy"), str):
-        raise IntegrityError(f"{build.folder / kept.RUN} was changed: no digest of the policy")
-    return facts
+    kept_one, now = read_verdict(project, build), judge_now(project)
+    found = judging.difference(kept_one, now)
+    if found is not None:
+        raise IntegrityError(
+            f"{project.layout.verdicts / build.name}.json is not what the evidence amounts to now "
+            f"({found} differs): something was added after it, such as a rehearsal, or was "
+            f"changed; run `lifecycle rebuild {project.name}`"
+        )
+    return now
 
 
 def _arithmetic_fault(build: Build, before: tuple[Build, ...]) -> bool:

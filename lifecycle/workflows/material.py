@@ -26,7 +26,7 @@ from lifecycle.workflows.changes import changes_between, features_between
 from lifecycle.workflows.data import pinned_cohort
 from lifecycle.workflows.deciding import AGREEMENT, current_build, faced_predictions, read_cutoffs
 from lifecycle.workflows.divergences import kept_divergence
-from lifecycle.workflows.judging import read_verdict
+from lifecycle.workflows.judging import kept_verdict
 from lifecycle.workflows.project import Project
 
 
@@ -42,7 +42,7 @@ def gather(project: Project) -> ReportInput:
     return ReportInput(
         name=project.name,
         classifier=project.classifier,
-        verdict=read_verdict(project, build),
+        verdict=kept_verdict(project, build),
         agreement=None if kept_agreement is None else agreeing.from_json(kept_agreement),
         cutoffs=read_cutoffs(project),
         holdout=holdout,
@@ -111,7 +111,7 @@ def _rehearsals(project: Project, build: Build) -> list[Mapping[str, Any]]:
 def _run_facts(project: Project, build: Build) -> dict[str, Any]:
     """When and from what the build was first made; its run is that of the latest repetition."""
     latest = read_json(project.build / kept.RUN)
-    return {**read_json(build.folder / kept.RUN), "run": latest["run"]}
+    return {**kept.run_facts(build), "run": latest["run"]}
 
 
 def _epochs(path: Path) -> list[dict[str, float]]:

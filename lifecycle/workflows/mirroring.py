@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from lifecycle.dossier import builds as kept
-from lifecycle.dossier.files import read_json, read_record
+from lifecycle.dossier.files import read_json
 from lifecycle.errors import IntegrityError, UnusableInputError
-from lifecycle.release.case import from_json
+from lifecycle.release.case import kept_case
 from lifecycle.release.chain import Chain, Link
 from lifecycle.release.model_card import SIMULATED, title_of_report
 from lifecycle.release.standing import Release
@@ -78,8 +78,7 @@ def _completing(chain: Chain, release: Release) -> str:
 
 
 def _version(project: Project, chain: Chain, release: Release) -> Version:
-    path = project.layout.cases / f"{release.subject.case}.json"
-    judged = from_json(read_record(path), str(path))
+    judged = kept_case(project.layout, release.subject.case)
     build = kept.read_build(project.layout, release.subject.build)
     withdrawn = release.withdrawn
     gone = "no" if withdrawn is None else withdrawn.record.signature.signed_at
@@ -110,7 +109,7 @@ def _version(project: Project, chain: Chain, release: Release) -> Version:
 
 def _runs(project: Project, build: kept.Build) -> tuple[str, ...]:
     """The run that the record names, and the latest repetition of the same build."""
-    found = [str(read_record(build.folder / kept.RUN)["run"])]
+    found = [str(kept.run_facts(build)["run"])]
     facts, latest = project.build / "facts.json", project.build / kept.RUN
     if facts.is_file() and latest.is_file():
         same = read_json(facts)["weights"]["sha256"] == build.weights

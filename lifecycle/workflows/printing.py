@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from lifecycle.release.fields import time_of
+from lifecycle.records.types import time_of
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 NAMED = "LIFECYCLE_BROWSER"  # the environment's word for another one; "none" for no printing

@@ -128,11 +128,11 @@ def _repro(root: Path, arguments: list[str], out: int | None = None) -> int:
 def _verdict_line(name: str) -> str:
     """The kept verdict on the current build, verified."""
     from lifecycle.workflows.deciding import current_build
-    from lifecycle.workflows.judging import read_verdict
+    from lifecycle.workflows.judging import kept_verdict
     from lifecycle.workflows.project import open_project
 
     project = open_project(name)
-    verdict = read_verdict(project, current_build(project)[0])
+    verdict = kept_verdict(project, current_build(project)[0])
     said = next((f.said for f in verdict.findings if f.status == verdict.status), "")
     why = "" if verdict.status == "pass" else f" {said}"
     return f"{name} b{verdict.build}: {verdict.status.upper()} (basis: {verdict.basis}).{why}"

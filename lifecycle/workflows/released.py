@@ -28,12 +28,12 @@ from lifecycle.domain.names import fault_of_name
 from lifecycle.domain.predictions import Calls, Cutoffs, Predictions
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier.builds import Build
-from lifecycle.dossier.files import read_record, write_whole
+from lifecycle.dossier.files import write_whole
 from lifecycle.dossier.layout import Layout
 from lifecycle.dossier.weights import unpacked
 from lifecycle.errors import IntegrityError, SignOffRefusedError, UnusableInputError
 from lifecycle.numerics.fingerprint import changed_keys, fingerprint
-from lifecycle.release.case import Case, evidence_of, from_json
+from lifecycle.release.case import Case, evidence_of, kept_case
 from lifecycle.release.standing import Release, Standing
 from lifecycle.release.subjects import weights_file
 from lifecycle.workflows.audited import SIMULATED
@@ -373,8 +373,7 @@ def release_in_force(audit: Audit, demonstration: bool) -> tuple[Standing, Relea
 
 def case_of_release(layout: Layout, release: Release) -> Case:
     """What the verdict on a release rests on; `verify` has held it to its digest."""
-    path = layout.cases / f"{release.subject.case}.json"
-    return from_json(read_record(path), str(path)).case
+    return kept_case(layout, release.subject.case).case
 
 
 def _cutoffs(layout: Layout, case: Case) -> Cutoffs:

@@ -13,7 +13,7 @@ from lifecycle.report.page import render
 from lifecycle.workflows import readiness
 from lifecycle.workflows.boundary import say
 from lifecycle.workflows.deciding import cases_csv, current_build
-from lifecycle.workflows.judging import judge_now, read_verdict
+from lifecycle.workflows.judging import kept_verdict
 from lifecycle.workflows.masking import masked, require_unnamed
 from lifecycle.workflows.material import decided, gather
 from lifecycle.workflows.printing import print_page
@@ -100,16 +100,11 @@ def _require_finished(project: Project) -> None:
     if changed:
         raise IntegrityError(f"{project.name} {build.name}: {changed}")
     try:
-        verdict = judge_now(project)
+        kept_verdict(project, build)
     except UnusableInputError as error:
         raise IntegrityError(
             f"{project.name} {build.name} is not finished: {error}{again}"
         ) from None
-    if verdict != read_verdict(project, build):
-        raise IntegrityError(
-            f"{project.layout.verdicts / build.name}.json is not what the evidence amounts to now: "
-            f"something was added after it, such as a rehearsal, or was changed{again}"
-        )
 
 
 def _require_ours(target: Path) -> None:

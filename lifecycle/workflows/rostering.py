@@ -10,9 +10,9 @@ from pathlib import Path
 
 from lifecycle.dossier.layout import Layout
 from lifecycle.errors import SignOffRefusedError, UsageError
+from lifecycle.records.types import time_of
 from lifecycle.release import roster as rosters
 from lifecycle.release.chain import Link
-from lifecycle.release.fields import time_of
 from lifecycle.release.keys import keyid, public_key, unlock
 from lifecycle.release.roster import Person, Roster
 from lifecycle.workflows.binding import bind_newest_roster

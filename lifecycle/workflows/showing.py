@@ -7,8 +7,8 @@ from dataclasses import asdict
 
 from lifecycle.domain.predictions import Cutoffs
 from lifecycle.domain.verdict import Finding, Verdict
-from lifecycle.dossier.builds import RUN, Build, read_builds
-from lifecycle.dossier.files import read_json
+from lifecycle.dossier.builds import Build, read_builds, run_facts
+from lifecycle.dossier.pipeline import read_threshold
 from lifecycle.errors import ExitCode
 from lifecycle.gate import judge as judging
 from lifecycle.workflows.deciding import read_cutoffs
@@ -45,8 +45,8 @@ def show_threshold(project: Project, as_json: bool) -> str:
     cutoffs = read_cutoffs(project)
     if as_json:
         return json.dumps(asdict(cutoffs), indent=2)
-    kept = read_json(project.layout.threshold)
-    lines = [f"{project.name} {kept['version']}: from the holdout of {kept['build']}"]
+    kept = read_threshold(project.layout)
+    lines = [f"{project.name} {kept.version}: from the holdout of {kept.build}"]
     values = sorted(set(cutoffs.yes))
     if cutoffs.no is not None:
         lines += _choices(cutoffs)
@@ -92,7 +92,7 @@ def list_builds(project: Project, as_json: bool) -> str:
 
 def _row(project: Project, build: Build) -> dict[str, str]:
     path = project.layout.verdicts / f"{build.name}.json"
-    run = read_json(build.folder / RUN)
+    run = run_facts(build)
     return {
         "build": build.name,
         "version": build.version,

@@ -15,14 +15,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from lifecycle.domain.digests import canonical_json, sha256
 from lifecycle.dossier import builds as kept
-from lifecycle.dossier.files import read_record
 from lifecycle.errors import IntegrityError, SignOffRefusedError, UsageError
 from lifecycle.gate import judge as judging
+from lifecycle.records.types import time_of
 from lifecycle.release import chain as chains
-from lifecycle.release.case import Judged, needs_of, replay, to_json
+from lifecycle.release.case import Judged, kept_case, needs_of, replay, to_record
 from lifecycle.release.chain import ROLES_FOR, Chain, Link
 from lifecycle.release.envelope import seal
-from lifecycle.release.fields import time_of
 from lifecycle.release.files import WAIT, locked, place_once, read_plain
 from lifecycle.release.keys import keyid, unlock
 from lifecycle.release.records import Record, Signature, statement_of
@@ -214,25 +213,27 @@ def _judged_now(project: Project) -> Judged:
     """
     case = case_of(project)
     verdict = replay(project.layout, case)
-    kept_verdict = read_verdict(project, kept.read_build(project.layout, case.build))
-    if kept_verdict.policy != verdict.policy:
+    kept_one = read_verdict(project, kept.read_build(project.layout, case.build))
+    if kept_one.policy != verdict.policy:
         raise SignOffRefusedError(
             f"{project.name} b{case.build} cannot be signed: the evidence is older than the policy "
             f"in params.yaml; run `dvc repro gate@{project.name}`, which judges it anew"
         )
-    if judging.to_json(kept_verdict) != judging.to_json(verdict):
+    found = judging.difference(kept_one, verdict)
+    if found is not None:
         raise IntegrityError(
             f"{project.layout.verdicts / f'b{case.build}.json'} is not what the evidence amounts "
-            f"to: it is stale or was changed; run `dvc repro gate@{project.name}`"
+            f"to ({found} differs): it is stale or was changed; run "
+            f"`dvc repro gate@{project.name}`"
         )
     return Judged(case, verdict)
 
 
 def _about_build(project: Project, judged: Judged, kind: str, meaning: str) -> Proposal:
     case = judged.case
-    run = read_record(kept.read_build(project.layout, case.build).folder / kept.RUN)
+    run = kept.run_facts(kept.read_build(project.layout, case.build))
     return Proposal(
-        project, kind, meaning, case.version, case.build, str(run.get("by") or "unknown"),
+        project, kind, meaning, case.version, case.build, str(run["by"]),
         subjects_of(project.layout, case), judged,
     )  # fmt: skip
 
@@ -269,9 +270,9 @@ def sign(proposal: Proposal, key_file: Path, passphrase: str, now: datetime | No
     key = unlock(key_file, passphrase)
     layout = proposal.project.layout
     moment = (now or datetime.now(UTC).astimezone()).isoformat(timespec="seconds")
-    data = None if proposal.judged is None else canonical_json(to_json(proposal.judged))
 
     def make(chain: Chain) -> tuple[str, bytes]:
+        data = None if proposal.judged is None else _case_bytes(proposal, chain, proposal.judged)
         record = _record(proposal, chain, key, moment, None if data is None else sha256(data))
         sealed = seal(statement_of(record), key)
         if data is not None:  # under the lock, and only for a signature that nothing forbids
@@ -283,6 +284,22 @@ def sign(proposal: Proposal, key_file: Path, passphrase: str, now: datetime | No
         return chains.append(
             layout.releases, proposal.project.name, lambda: rosters_of(proposal.project), make
         )
+
+
+def _case_bytes(proposal: Proposal, chain: Chain, judged: Judged) -> bytes:
+    """The case's file; the one that others have signed already where it says the same.
+
+    Another version of this program may write other bytes for the same case, and signatures on
+    other bytes would never add up.
+    """
+    layout = proposal.project.layout
+    for link in _open_links(proposal, chain):
+        digest = str(link.record.case)
+        before = kept_case(layout, digest)
+        same = before.case == judged.case
+        if same and judging.difference(before.verdict, judged.verdict) is None:
+            return read_plain(layout.cases / f"{digest}.json")
+    return canonical_json(to_record(judged))
 
 
 def _keep_case(folder: Path, data: bytes) -> None:

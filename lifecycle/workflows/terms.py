@@ -2,39 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import MISSING, asdict, fields
+from collections.abc import Collection, Mapping
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
+
+from pydantic import BaseModel
 
 from lifecycle.domain.classifier import (
     Classifier,
     ConformerPlan,
+    FrozenPlan,
     ModelPlan,
     Plan,
+    PreprocessPlan,
     Recipe,
     ResidualPlan,
+    SearchPlan,
+    SplitPlan,
+    TauPlan,
 )
 from lifecycle.dossier.builds import Build, first_of
 from lifecycle.errors import UnusableInputError
 from lifecycle.params.reader import PARAMS
+from lifecycle.records.format import default_of, plain, published
+from lifecycle.records.settings import (
+    FrozenRecord,
+    PreprocessRecord,
+    RecipeRecord,
+    SearchRecord,
+    SplitRecord,
+    TauRecord,
+)
 
-KEPT = ("task", "classes", "split", "preprocess", "model", "recipe", "search", "tau")
+KEPT = ("task", "classes", "split", "preprocess", "model", "recipe", "search", "tau", "frozen")
+# Sections with the type of their value and the model of their record.
+_SECTIONS: dict[str, tuple[Any, type[BaseModel]]] = {
+    "split": (SplitPlan, SplitRecord),
+    "preprocess": (PreprocessPlan, PreprocessRecord),
+    "recipe": (Recipe, RecipeRecord),
+    "search": (SearchPlan, SearchRecord),
+    "tau": (TauPlan, TauRecord),
+    "frozen": (FrozenPlan, FrozenRecord),
+}
+# Keys of theirs that a rebuild may change.
+_NOT_KEPT: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(_SECTIONS, ()),
+    "search": ("jobs",),
+    "frozen": ("source", "sampling"),
+}
 
 
 def terms_of(classifier: Classifier) -> dict[str, Any]:
-    """The sections whose change makes a new version, as plain values."""
-    everything = asdict(classifier)
-    terms = {key: everything[key] for key in KEPT}
-    terms["search"] = {key: terms["search"][key] for key in ("run", "points", "epochs")}
-    terms["frozen"] = {key: everything["frozen"][key] for key in ("fraction", "folds")}
-    return {key: _plain(value) for key, value in terms.items()}
+    """The sections whose change makes a new version, as build records keep them."""
+    terms = {key: plain(getattr(classifier, key)) for key in KEPT if key not in _SECTIONS}
+    for key, (_, model) in _SECTIONS.items():
+        section = published(getattr(classifier, key), model)
+        terms[key] = {name: section[name] for name in section if name not in _NOT_KEPT[key]}
+    return terms
 
 
-def _plain(value: Any) -> Any:
-    """Tuples as lists, so that terms compare equal with what JSON gives back."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+def plan_type(terms: Mapping[str, Any]) -> Any:
+    """The type of the settings of the network that terms name."""
+    kinds = {"mlp": ModelPlan, "ecg-baseline": ResidualPlan, "ecg-conformer": ConformerPlan}
+    return kinds[terms["model"]["kind"]]
 
 
 def require_same_terms(name: str, classifier: Classifier, builds: tuple[Build, ...]) -> None:
@@ -46,7 +76,7 @@ def require_same_terms(name: str, classifier: Classifier, builds: tuple[Build, .
     first = first_of(builds, classifier.version)
     if first is None:
         return
-    changes = changed_terms(_completed(first.content["terms"]), terms_of(classifier))
+    changes = changed_terms(completed(first.content["terms"]), completed(terms_of(classifier)))
     if changes:
         raise UnusableInputError(
             f"{PARAMS}: classifiers.{name}: changed since {first.name} of version "
@@ -63,11 +93,24 @@ def plan_of(entry: Mapping[str, Any]) -> Plan:
     return plan
 
 
-def _completed(terms: Mapping[str, Any]) -> dict[str, Any]:
+def completed(terms: Mapping[str, Any]) -> dict[str, Any]:
     """Terms of a build that was made before a key existed: it was made with the key's default."""
-    known = {one.name: one.default for one in fields(Recipe) if one.default is not MISSING}
-    added = {key: known[key] for key in ("order", "positive_weights")}
-    return {**terms, "recipe": {**added, **terms["recipe"]}}
+    known = {key: kind for key, (kind, _) in _SECTIONS.items()} | {"model": plan_type(terms)}
+    return {
+        key: _with_defaults(known[key], value, _NOT_KEPT.get(key, ())) if key in known else value
+        for key, value in terms.items()
+    }
+
+
+def _with_defaults(kind: Any, value: Mapping[str, Any], but: Collection[str]) -> dict[str, Any]:
+    found = dict(value)
+    for field in fields(kind):
+        default = default_of(field)
+        if field.name not in found and field.name not in but and default is not MISSING:
+            found[field.name] = plain(default)
+        elif is_dataclass(default) and isinstance(found.get(field.name), dict):
+            found[field.name] = _with_defaults(type(default), found[field.name], ())
+    return found
 
 
 def changed_terms(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> list[str]:

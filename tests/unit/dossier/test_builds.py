@@ -5,11 +5,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from sample_records import RUN, content
 from support import every_flip
 
-from lifecycle.domain.digests import digest_of
-from lifecycle.dossier.attempts import read_attempts, record_attempt
-from lifecycle.dossier.builds import CONTENT, RECORD, enrol, first_of, read_build, read_builds
+from lifecycle.domain.digests import digest_of, sha256
+from lifecycle.dossier.attempts import Attempt, read_attempts, record_attempt
+from lifecycle.dossier.builds import RECORD, enrol, first_of, read_build, read_builds
 from lifecycle.dossier.files import write_json
 from lifecycle.dossier.layout import Layout
 from lifecycle.errors import IntegrityError, UnusableInputError
@@ -20,15 +21,13 @@ def layout(tmp_path: Path) -> Layout:
     return Layout(tmp_path, "c")
 
 
-def _content(version: str = "1", weights: str = "w") -> dict:
-    """Every field that a record must have, the ones that are not looked at filled in."""
-    filled = {key: [1] if kind is list else {"a": 1} for key, kind in CONTENT.items()}
-    text = {"classifier": "c", "version": version, "task": "single", "origin": "real"}
-    return {**filled, **text, "weights": {"sha256": weights}}
+def _enrol(layout: Layout, version: str = "1", weights: str = "w") -> int:
+    whole = content(version=version, weights=digest(weights))
+    return enrol(layout, whole, {"frozen.parquet": b"scores"}, RUN)
 
 
-def _enrol(layout: Layout, **what: str) -> int:
-    return enrol(layout, _content(**what), {"frozen.parquet": b"scores"}, {"run": "r"})
+def digest(name: str) -> str:
+    return sha256(name.encode())
 
 
 def test_known_content_keeps_its_number(layout: Layout) -> None:
@@ -85,17 +84,29 @@ def test_a_build_moved_to_another_place_is_refused(layout: Layout) -> None:
         read_builds(layout)
 
 
+def _attempt(
+    layout: Layout,
+    version: str,
+    weights: str,
+    judged: tuple[str, ...],
+    settled: set[str] = frozenset(),
+) -> Attempt:
+    """An attempt of networks that are called by a word."""
+    known = tuple(digest(one) for one in judged)
+    return record_attempt(layout, version, digest(weights), known, {digest(one) for one in settled})
+
+
 def test_attempts_count_networks_not_runs(layout: Layout) -> None:
-    assert record_attempt(layout, "1", "first", ()).k == 0
-    assert record_attempt(layout, "1", "first", ("first",)).k == 0
-    assert record_attempt(layout, "1", "second", ("first",)).k == 1
-    assert record_attempt(layout, "1", "third", ("first", "second")).k == 2
+    assert _attempt(layout, "1", "first", ()).k == 0
+    assert _attempt(layout, "1", "first", ("first",)).k == 0
+    assert _attempt(layout, "1", "second", ("first",)).k == 1
+    assert _attempt(layout, "1", "third", ("first", "second")).k == 2
     # a release settles what came before it: the count begins anew
     three = ("first", "second", "third")
-    assert record_attempt(layout, "1", "fourth", three, {"first", "second", "third"}).k == 1
-    assert record_attempt(layout, "1", "fifth", (*three, "fourth"), set(three)).k == 2
-    assert record_attempt(layout, "1", "second", ("first", "second")).k == 1
-    assert record_attempt(layout, "2", "second", ()).k == 0
+    assert _attempt(layout, "1", "fourth", three, {"first", "second", "third"}).k == 1
+    assert _attempt(layout, "1", "fifth", (*three, "fourth"), set(three)).k == 2
+    assert _attempt(layout, "1", "second", ("first", "second")).k == 1
+    assert _attempt(layout, "2", "second", ()).k == 0
     assert len(read_attempts(layout)) == 6
 
 
@@ -110,27 +121,27 @@ def test_every_single_bit_of_an_attempt_is_seen(layout: Layout) -> None:
 
 
 def test_a_missing_attempt_is_not_counted_anew(layout: Layout) -> None:
-    record_attempt(layout, "1", "first", ())
-    record_attempt(layout, "1", "second", ("first",))
-    record_attempt(layout, "1", "third", ("first", "second"))
+    _attempt(layout, "1", "first", ())
+    _attempt(layout, "1", "second", ("first",))
+    _attempt(layout, "1", "third", ("first", "second"))
     for path in layout.attempts.iterdir():
-        if "third" in path.name or "second" in path.name:
+        if any(digest(name)[:32] in path.name for name in ("second", "third")):
             path.unlink()
     with pytest.raises(IntegrityError, match="restore the whole folder"):
-        record_attempt(layout, "1", "third", ("first", "second", "third"))
+        _attempt(layout, "1", "third", ("first", "second", "third"))
     assert len(read_attempts(layout)) == 1
 
 
 def test_a_missing_attempt_in_the_middle_is_seen(layout: Layout) -> None:
-    record_attempt(layout, "1", "first", ())
+    _attempt(layout, "1", "first", ())
     for weights in ("second", "third"):
-        record_attempt(layout, "1", weights, ("first",))
-    next(p for p in layout.attempts.iterdir() if "second" in p.name).unlink()
+        _attempt(layout, "1", weights, ("first",))
+    next(p for p in layout.attempts.iterdir() if digest("second")[:32] in p.name).unlink()
     with pytest.raises(IntegrityError, match="attempt 1"):
-        record_attempt(layout, "1", "fourth", ("first",))
+        _attempt(layout, "1", "fourth", ("first",))
 
 
-@pytest.mark.parametrize("key", sorted(CONTENT))
+@pytest.mark.parametrize("key", sorted(content()))
 def test_a_record_without_a_field_is_refused_though_its_digest_was_redone(
     layout: Layout, key: str
 ) -> None:
@@ -138,9 +149,9 @@ def test_a_record_without_a_field_is_refused_though_its_digest_was_redone(
     path = layout.build(1) / RECORD
     record = json.loads(path.read_bytes())
     for change in ("removed", "emptied"):
-        content = {k: v for k, v in record["content"].items() if k != key}
-        content |= {} if change == "removed" else {key: None}
-        body = {**record, "content": content}
+        left = {k: v for k, v in record["content"].items() if k != key}
+        left |= {} if change == "removed" else {key: None}
+        body = {**record, "content": left}
         body.pop("digest")
         write_json(path, {**body, "digest": digest_of(body)})
         with pytest.raises(IntegrityError, match="was changed"):

@@ -192,7 +192,7 @@ def rewritten(path, some, change):
     ("change", "words"),
     [
         (lambda t: t.replace_schema_metadata({}), "holds no predictions"),
-        (lambda t: t.replace_schema_metadata({"lifecycle.predictions": "[]"}), "format"),
+        (lambda t: t.replace_schema_metadata({"lifecycle.predictions": "[]"}), "not an object"),
         (lambda t: t.replace_schema_metadata({"lifecycle.predictions": "{"}), "readable"),
         (lambda t: t.drop_columns(["C"]), "column 'C' is missing"),
         (lambda t: t.drop_columns(["patient_id"]), "column 'patient_id' is missing"),

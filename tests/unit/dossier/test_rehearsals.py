@@ -29,13 +29,14 @@ FIGURES = {
     "frozen_difference": 0.0, "holdout_difference": 0.0, "reported": 9, "discordant": 0,
     "conversions": 0, "argmax_changes": 0, "any_tau": 0, "any_tau_share": 0.0, "any_epoch": 0,
 }  # fmt: skip
-CONTENT = {"weights": {"sha256": "w"}, "recipe": {"lr": 1}, "inputs": {"cohort": "c"}}
+W, F = "a" * 64, "f" * 64
+CONTENT = {"weights": {"sha256": W}, "recipe": {"lr": 1}, "inputs": {"cohort": "c"}}
 BUILD = Build(1, CONTENT, {}, "d", Path())
 CUT = Cutoffs((0.5, 0.5), None, "proposed", {})
-BOUND = bound_to(BUILD, "pin", CUT)
+BOUND = bound_to(BUILD, "b" * 64, CUT)
 
 
-def _profile(name: str, weights: str = "w", **figures: Any) -> dict[str, Any]:
+def _profile(name: str, weights: str = W, **figures: Any) -> dict[str, Any]:
     return {
         "name": name, "settings": {}, "seen": {}, "weights": {"sha256": weights, "md5": "m"},
         "scores": {"frozen": "f", "holdout": "h"}, "trace": "t", "against": {**FIGURES, **figures},
@@ -46,7 +47,7 @@ def _run(*profiles: dict[str, Any], **change: Any) -> dict[str, Any]:
     run = {
         "bound": BOUND, "made": "2026-11-21T10:00:00+01:00", "mode": "exact",
         "machine": {"cpu": "Example CPU"}, "libraries": {}, "note": "n", "releasable": False,
-        "profiles": list(profiles) or [_profile("sse-1")], "traces": {"t": ["w"]}, "series": {},
+        "profiles": list(profiles) or [_profile("sse-1")], "traces": {"t": [W]}, "series": {},
         "worst": dict(FIGURES), "failed": {}, "left_out": {},
     }  # fmt: skip
     return run | change
@@ -104,7 +105,13 @@ def test_what_was_taken_out_is_missed_even_if_the_digest_is_redone(
         del place[hole[-1]]
     else:
         place[hole[-1]] = ("x",) if not isinstance(place[hole[-1]], list) else "x"
-    body = {"schema": "lifecycle/rehearsals/1", "classifier": "c", "build": 1, "runs": [run]}
+    body = {
+        "schema": "lifecycle/rehearsals/2",
+        "program": "lifecycle 0.2.0",
+        "classifier": "c",
+        "build": 1,
+        "runs": [run],
+    }
     folder(layout).mkdir(parents=True)
     data = canonical_json({**body, "digest": digest_of(body)})
     (folder(layout) / "b1.json").write_bytes(data)
@@ -153,10 +160,10 @@ def test_a_rehearsal_of_something_else_does_not_count(key: str) -> None:
 
 def test_what_a_rehearsal_is_bound_to() -> None:
     others = [
-        bound_to(Build(1, {**CONTENT, key: {"sha256": "v"}}, {}, "d", Path()), "pin", CUT)
+        bound_to(Build(1, {**CONTENT, key: {"sha256": F}}, {}, "d", Path()), "b" * 64, CUT)
         for key in CONTENT
     ]
-    others.append(bound_to(BUILD, "another pin", CUT))
-    others.append(bound_to(BUILD, "pin", Cutoffs((0.5, 0.6), None, "proposed", {})))
+    others.append(bound_to(BUILD, F, CUT))
+    others.append(bound_to(BUILD, "b" * 64, Cutoffs((0.5, 0.6), None, "proposed", {})))
     assert all(other != BOUND for other in others)
     assert len({digest_of(other) for other in others}) == len(BOUND)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import fields, replace
+from dataclasses import field, fields, make_dataclass, replace
 
 import numpy as np
 import pytest
@@ -12,13 +12,22 @@ import pytest
 from lifecycle.consistency.agree import Agreement, Series, agree
 from lifecycle.consistency.calls import call
 from lifecycle.domain.classifier import Margins, Policy
-from lifecycle.domain.digests import canonical_json
+from lifecycle.domain.digests import canonical_json, digest_of
 from lifecycle.domain.predictions import Cutoffs, Predictions
-from lifecycle.domain.verdict import Verdict
+from lifecycle.domain.verdict import Finding, Verdict
 from lifecycle.errors import IntegrityError, UnusableInputError
 from lifecycle.gate.criteria import judge_consistency
 from lifecycle.gate.evidence import Evidence, HoldoutFigures, frozen_figures
-from lifecycle.gate.judge import can_ever_show, from_json, judge, policy_digest, to_json
+from lifecycle.gate.judge import (
+    can_ever_show,
+    difference,
+    from_record,
+    judge,
+    policy_digest,
+    to_json,
+    to_record,
+)
+from lifecycle.gate.rules import RULES
 
 N = 200
 CUT = Cutoffs((0.6,) * 3, None, "proposed", {"said": "tau = 0.6.", "tau": 0.6})
@@ -461,30 +470,99 @@ def test_can_ever_show(n, words):
     assert (warning is None) if words is None else (words in warning)
 
 
-def test_json_round_trip():
+def test_what_is_kept_is_the_decision_and_no_sentence():
     verdict = judge(Policy(critical=("A",)), evidence(TRUE, swapped(3)))
-    text = canonical_json(to_json(verdict))
-    back = from_json(json.loads(text))
+    text = canonical_json(to_record(verdict))
+    back = from_record(json.loads(text), "v.json")
     assert back == verdict
-    assert canonical_json(to_json(back)) == text
+    assert difference(back, verdict) is None
+    assert canonical_json(to_record(back)) == text
+    assert all(len(f.said) > 9 for f in verdict.findings)
+    assert not any(f.said in text.decode() for f in verdict.findings)
 
 
 @pytest.mark.parametrize(
-    ("change", "error", "words"),
+    ("change", "words"),
     [
-        (lambda v: v.update(status="pass"), IntegrityError, "amount to fail"),
-        (lambda v: v["findings"].clear(), IntegrityError, "amount to inconclusive"),
-        (lambda v: v.update(status="fine"), UnusableInputError, "expected one of"),
-        (lambda v: v.update(note=""), UnusableInputError, "'note' is not known"),
-        (lambda v: v.pop("policy"), UnusableInputError, "'policy' is missing"),
-        (lambda v: v["findings"][0].update(figure="0"), UnusableInputError, r"findings\[0\]"),
+        (lambda v: v.update(status="pass"), "amount to fail"),
+        (lambda v: v["findings"].clear(), "amount to inconclusive"),
+        (lambda v: v.update(status="fine"), "field status: 'fine' is none of"),
+        (lambda v: v.update(note=""), "field note: not a known field"),
+        (lambda v: v.pop("policy"), "field policy: missing"),
+        (lambda v: v["findings"][0].update(figure="0"), r"findings\[0\].figure: not a number"),
+        (lambda v: v["findings"][0].update(said="Well."), r"findings\[0\].said: not a known field"),
     ],
 )
-def test_json_is_read_strictly(change, error, words):
-    value = json.loads(canonical_json(to_json(judge(Policy(), evidence(TRUE, swapped(40))))))
+def test_a_kept_verdict_is_read_strictly(change, words):
+    value = to_record(judge(Policy(), evidence(TRUE, swapped(40))))
     change(value)
-    with pytest.raises(error, match=words):
-        from_json(value)
+    with pytest.raises(IntegrityError, match="field digest"):
+        from_record(value, "v.json")
+    body = {k: v for k, v in value.items() if k != "digest"}
+    with pytest.raises(IntegrityError, match=words):
+        from_record({**body, "digest": digest_of(body)}, "v.json")
+
+
+def test_two_verdicts_differ_where_something_decides():
+    verdict = judge(Policy(), evidence(TRUE, swapped(3)))
+    worse = judge(Policy(), evidence(TRUE, swapped(40)))
+    assert difference(verdict, worse) == "status"
+    assert difference(verdict, replace(verdict, rules="gate/2")) == "rules"
+    assert difference(verdict, replace(verdict, findings=verdict.findings[1:])) == "findings"
+    at = next(i for i, f in enumerate(verdict.findings) if f.bound is not None)
+
+    def with_bound(bound):
+        changed = replace(verdict.findings[at], bound=bound, said="In other words.")
+        findings = (*verdict.findings[:at], changed, *verdict.findings[at + 1 :])
+        return replace(verdict, findings=findings)
+
+    bound = verdict.findings[at].bound
+    name = verdict.findings[at].criterion
+    assert difference(verdict, with_bound(bound)) is None
+    # another release of a numerical library may change the last digit of a bound, not more
+    assert difference(verdict, with_bound(math.nextafter(bound, 1))) is None
+    assert difference(verdict, with_bound(bound + 1e-6)) == f"findings.{name}.bound"
+    assert difference(verdict, with_bound(None)) == f"findings.{name}.bound"
+
+
+def test_an_older_verdict_is_made_by_the_criteria_that_it_names(monkeypatch):
+    given = evidence(TRUE, swapped(3))
+    before = judge(Policy(), given)
+    known = RULES["gate/1"]
+
+    def newer(policy, evidence):
+        return (Finding("mood", "fail", None, None, None, "It is Monday."),)
+
+    monkeypatch.setitem(RULES, "gate/1", replace(known, criteria={**known.criteria, "mood": newer}))
+    assert judge(Policy(), given).status == "fail"
+    again = judge(Policy(), given, before.rules, before.criteria)
+    assert difference(before, again) is None
+
+
+def test_rules_and_criteria_that_are_not_known_here_are_a_newer_program_s():
+    given = evidence(TRUE, swapped(3))
+    names = tuple(RULES["gate/1"].criteria)
+    with pytest.raises(UnusableInputError, match=r"rules 'gate/9'.*newer program"):
+        judge(Policy(), given, "gate/9", names)
+    with pytest.raises(UnusableInputError, match=r"criterion 'mood'.*newer program"):
+        judge(Policy(), given, "gate/1", (*names, "mood"))
+    for missing in names:
+        with pytest.raises(IntegrityError, match=f"criterion '{missing}' is missing"):
+            judge(Policy(), given, "gate/1", tuple(n for n in names if n != missing))
+    with pytest.raises(IntegrityError, match="stands twice"):
+        judge(Policy(), given, "gate/1", (*names, names[0]))
+
+
+def test_the_digest_of_a_policy_does_not_change_with_the_program():
+    # as lifecycle 0.1.0 wrote it into its records
+    assert policy_digest(Policy()) == (
+        "cb2428290429211ae4ca665043b1fb59a2f4c98ad9ccafd741e4bf8573982518"
+    )
+    later = make_dataclass(
+        "Later", [("mood", str, field(default="calm"))], bases=(Policy,), frozen=True, slots=True
+    )
+    assert policy_digest(later()) == policy_digest(Policy())
+    assert policy_digest(later(mood="grim")) != policy_digest(Policy())
 
 
 def test_every_sentence_speaks():

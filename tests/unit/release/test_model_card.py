@@ -57,14 +57,17 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> Facts:
         released=False, identical=False, pin="3" * 64, attempt=0, policy=Policy(),
         tau=TauPlan(positive=CLASSES[0]), yes=(0.75, 0.75), no=None, validation_passed=True,
         policy_newer=False, arithmetic_fault=False, list_seen=False, numerics_mode="native",
-        rehearsals=None, rehearsed_other_bits=(), origin="real",
+        rehearsals=None, rehearsed_other_bits=(), origin="real", rules="gate/1",
+        criteria=("holdout",),
     )  # fmt: skip
     return Facts(
         title="Wines",
         chain=lab.chain(),
         release=release,
         build=Build(1, CONTENT, {}, digest_of(CONTENT), Path("b1")),
-        judged=Judged(case, Verdict("pass", "first build", 1, (finding,), "8" * 64, shown)),
+        judged=Judged(
+            case, Verdict("pass", "first build", 1, (finding,), "8" * 64, "gate/1", (), shown)
+        ),
         cutoffs=Cutoffs((0.75, 0.75), None, "provisional", {"said": "13 of 13"}),
         frozen={CLASSES[0]: 3, CLASSES[1]: 4},
         holdout={CLASSES[0]: 1},

@@ -36,7 +36,8 @@ def _first_payload(lab: Lab, **changes) -> dict:
         for p in lab.people()
     ]
     payload = {
-        "schema": "lifecycle/roster/1",
+        "schema": "lifecycle/roster/2",
+        "program": "lifecycle 0.2.0",
         "version": 1,
         "previous": None,
         "issuedAt": ISSUED,
@@ -115,13 +116,13 @@ def test_an_admin_who_left_signs_no_more(lab: Lab) -> None:
     [
         ({"roles": ("author",)}, "no active admin is left"),
         ({"active": False}, "no active admin is left"),
-        ({"name": "Ada "}, "people[0].item.name: it begins or ends with a blank"),
-        ({"name": "Ada\u200b"}, "people[0].item.name: it holds a character"),
-        ({"name": "Ade\u0301"}, "people[0].item.name: its accents"),
-        ({"user": ""}, "people[0].item.user: it is empty"),
-        ({"keyid": "0" * 64}, "people[0].item.keyid: not the digest of the public key"),
-        ({"public": "AAAA"}, "people[0].item.public: not a public key"),
-        ({"roles": ("admin", "king")}, "'king' is none of admin"),
+        ({"name": "Ada "}, "people[0].name: it begins or ends with a blank"),
+        ({"name": "Ada\u200b"}, "people[0].name: it holds a character"),
+        ({"name": "Ade\u0301"}, "people[0].name: its accents"),
+        ({"user": ""}, "people[0].user: it is empty"),
+        ({"keyid": "0" * 64}, "people[0].keyid: not the digest of the public key"),
+        ({"public": "AAAA"}, "people[0].public: not a public key"),
+        ({"roles": ("admin", "king")}, "'king' is none of 'admin'"),
         ({"roles": ("admin", "admin")}, "one twice"),
         ({"user": "rev"}, "user rev stands twice"),
         ({"user": "REV"}, "user rev stands twice"),
@@ -154,7 +155,7 @@ def test_no_roster_before_the_one_before(lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"schema": "lifecycle/roster/2"}, "payload.schema"),
+        ({"schema": "lifecycle/release/2"}, "payload.schema"),
         ({"version": 2}, "payload.version: 2, and the file is number 1"),
         ({"version": True}, "payload.version: not a whole number"),
         ({"version": 1.0}, "payload.version: not a whole number"),
@@ -175,7 +176,7 @@ def test_a_first_roster_that_was_signed_so(lab: Lab, changes: dict, said: str) -
 def test_flags_are_flags(lab: Lab) -> None:
     payload = _first_payload(lab)
     payload["people"][1]["active"] = 1
-    assert "people[1].item.active: neither true nor false" in _said(lab, payload)
+    assert "people[1].active: neither true nor false" in _said(lab, payload)
     payload = _first_payload(lab)
     payload["people"].reverse()
     assert "not sorted by user" in _said(lab, payload)

@@ -111,7 +111,9 @@ RUN = {"run": "5f3a", "commit": "0123abc", "clean": True, "built": "2026-11-20T1
 
 def verdict(findings: tuple[Finding, ...] = FINDINGS, basis: str = "statistical") -> Verdict:
     status = worst(tuple(finding.status for finding in findings))
-    return Verdict(status, basis, 2, findings, "a" * 64, {"power": {"needed": 59, "auc": 0.99}})
+    return Verdict(
+        status, basis, 2, findings, "a" * 64, "gate/1", (), {"power": {"needed": 59, "auc": 0.99}}
+    )
 
 
 def rebuild(

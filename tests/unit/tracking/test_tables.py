@@ -61,7 +61,7 @@ def _data(ids: tuple[str, ...], task: Any = "single", findings: Any = FINDINGS) 
     agreement = agree(Series(("b1", "b2"), calls), 0.05, scores=[one.scores for one in members])
     assert len(agreement.discordant) == n
     return SimpleNamespace(
-        verdict=Verdict("fail", "statistical", 2, findings, "a" * 64, {}),
+        verdict=Verdict("fail", "statistical", 2, findings, "a" * 64, "gate/1", ()),
         agreement=agreement,
         frozen=members[1],
         cutoffs=cutoffs,

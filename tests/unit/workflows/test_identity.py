@@ -13,7 +13,7 @@ from lifecycle.dossier.builds import Build
 from lifecycle.workflows.judging import _arithmetic_fault, _identical
 
 CONTENT: dict[str, Any] = {
-    "terms": {"tau": {"positive": "a"}, "classes": ["a", "b"]},
+    "terms": {"model": {"kind": "mlp"}, "tau": {"positive": "a"}, "classes": ["a", "b"]},
     "environment": {"machine": {"cpu": "one"}},
     "framework": {"arithmetic": "lifecycle/arithmetic/1"},
     "inputs": {"features": "f", "parts": "p"},

@@ -15,8 +15,8 @@ import pytest
 from lifecycle.domain.classifier import Numerics, Recipe
 from lifecycle.domain.digests import tensors_digests
 from lifecycle.domain.predictions import Cutoffs, Predictions
-from lifecycle.dossier.rehearsals import FIGURES
 from lifecycle.errors import UsageError
+from lifecycle.records.evidence import PairFigures
 from lifecycle.workflows.children import Task, run_children
 from lifecycle.workflows.rehearsed import Outcome, compare, first_unlike
 from lifecycle.workflows.rehearsing import Asked, numerics_asked
@@ -142,7 +142,7 @@ def test_without_a_build_the_first_profile_is_the_reference(three: list[Outcome]
 def test_one_profile_alone_has_no_pair(three: list[Outcome]) -> None:
     found = compare(None, three[:1], CUT, 0.05)
     assert found.worst is None and found.series == {}
-    assert set(found.against["native-1"]) == set(FIGURES)
+    assert set(found.against["native-1"]) == set(PairFigures.model_fields)
 
 
 def test_a_difference_that_heals_is_still_seen_at_its_epoch(tmp_path: Path) -> None:
