@@ -18,6 +18,7 @@ from lifecycle.domain.digests import canonical_json, sha256, tensors_digests
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier.attempts import record_attempt
 from lifecycle.dossier.files import write_json
+from lifecycle.dossier.pipeline import write_current
 from lifecycle.dossier.predictions import read_parquet, write_parquet
 from lifecycle.dossier.weights import packed, unpacked
 from lifecycle.release.keys import create
@@ -166,7 +167,7 @@ def second_build(
         if weights:
             _change(project, content, files)
         number = kept.enrol(project.layout, content, files, run)
-        write_json(project.layout.current, {"build": number, "version": first.version})
+        write_current(project.layout, number, first.version)
         compare_builds(project)
         judge_build(project)
     site.commit()

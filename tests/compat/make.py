@@ -25,6 +25,7 @@ from support import new_project, run_in  # noqa: E402
 
 PEOPLE = ("ada", "rev", "app", "two")
 KEPT = ("dossier", "weights")
+BESIDE = ("params.yaml", "ecg.yaml")
 # `wine`: the same bits everywhere, so its second build is the first one by proof. `wine-native`:
 # its second build is compared with the first by counting.
 PARAMS = """\
@@ -47,12 +48,36 @@ classifiers:
 NATIVE = PARAMS.replace("classifiers:\n", "").replace("  wine:", "  wine-native:")
 NATIVE = NATIVE.replace("stop: best-holdout", "numerics: {mode: native}")
 PARAMS += NATIVE
+# Multi-label, of simulated records, and inconclusive: a second person overrides it.
+PARAMS += """\
+  rhythm:
+    version: 1.0.0
+    title: 12-lead ECG rhythm, a very small network
+    task: multi
+    classes: [SR, AFIB, STACH, SARRH, SBRAD, PACE, SVARR, BIGU, AFLT, SVTAC, PSVT, TRIGU]
+    cohort: {source: simulated_ecg, path: ecg.yaml, measures: ecg, signal: {rate: 50, seconds: 5}}
+    frozen: {folds: ["10"]}
+    split: {folds: ["9"]}
+    preprocess: {convention: standardised}
+    model: {kind: ecg-baseline, widths: [4, 8], blocks: [1, 1], dropout: [0.0, 0.0]}
+    recipe: {lr: 0.01, l2: 0.0001, epochs: 8, minibatch: 16, optimiser: adam}
+    search: {}
+    tau: {mode: per-class, refuse_below: 0.0, target: 0.1, precision: 0.9}
+    policy:
+      holdout_precision: 0.0
+      holdout_recall: 0.0
+      min_cases_per_class: 0
+      reportable_floor: 0.0
+      rehearsals: 1
+"""
+ECG = "seed: 7\nrecords: 800\nseconds: 5\nrate: 50\n"
 
 
 def main(target: Path) -> None:
     with TemporaryDirectory() as folder:
         place = Path(folder)
         built = new_project(place / "built", PARAMS)
+        (built / "ecg.yaml").write_text(ECG, encoding="utf-8")
         for command in (["rebuild"], ["rehearse", "wine", "--profiles", "sse-1"], ["rebuild"]):
             made = run_in(built, "lifecycle", *command)
             assert made.returncode == 0, made.stdout + made.stderr
@@ -72,6 +97,11 @@ def signed(site: Site) -> None:
         released(site, name)
     done(site.act("amend", "two", "--reason", "a spelling in the title", name="wine-native"))
     reason = ("--reason", "b2 takes its place")
+    with quiet_dvc():
+        why = ("--reason", "a demonstration needs no rehearsal")
+        done(site.sign("two", "override", "--demonstration", *why, name="rhythm"))
+        for user, meaning in (("rev", "review"), ("app", "approval")):
+            done(site.sign(user, meaning, "--demonstration", name="rhythm"))
     done(site.act("withdraw", "app", "--build", "1", *reason, name="wine-native"))
     site.commit()
 
@@ -92,12 +122,15 @@ def keep(site: Site, target: Path) -> None:
     target.mkdir(parents=True)
     for name in KEPT:
         shutil.copytree(site.root / name, target / name)
+    for name in BESIDE:
+        shutil.copy(site.root / name, target / name)
     shutil.copytree(site.keys, target / "keys")
     wines(target / "cases.csv")
     said = {}
-    for name in ("wine", "wine-native"):
+    for name in ("wine", "wine-native", "rhythm"):
         out = ("--out", str(target / f"{name}-calls.csv"))
-        done(site.run("release", "predict", name, str(target / "cases.csv"), *out))
+        if name != "rhythm":  # a release of ECGs cannot be applied to a table
+            done(site.run("release", "predict", name, str(target / "cases.csv"), *out))
         rows, audit = (
             done(site.run("release", what, name, "--json")) for what in ("history", "verify")
         )
