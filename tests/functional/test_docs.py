@@ -30,6 +30,8 @@ from lifecycle.domain.cohort import Cohort
 from lifecycle.errors import ExitCode
 from lifecycle.gate.criteria import CRITERIA
 from lifecycle.params.reader import load
+from lifecycle.records.catalogue import FORMATS
+from lifecycle.version import VERSION
 
 
 def _load_docs_commands() -> types.ModuleType:
@@ -493,9 +495,8 @@ def test_the_specification_is_of_the_arithmetic_in_force() -> None:
 
 
 def test_the_changelog_has_this_version() -> None:
-    version = re.search(r'^version = "(.+)"$', _text("pyproject.toml"), re.M)
-    assert version is not None
-    assert f"## [{version[1]}]" in _text("CHANGELOG.md")
+    assert f"## [{VERSION}]" in _text("CHANGELOG.md")
+    assert f"This is version {VERSION}." in _text("README.md")
 
 
 def _with_short_ecg_trainings() -> str:
@@ -528,3 +529,12 @@ def test_every_command_of_the_docs_runs(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("PATH", environment()["PATH"])
     monkeypatch.setenv("LIFECYCLE_PASSPHRASE", "four words nobody guesses")
     docs.run_all(project)
+
+
+def test_every_format_is_in_the_reference() -> None:
+    text = _text("docs/reference/records.md") + _text("docs/reference/release-records.md")
+    missing = [form.schema for form in FORMATS if f"`{form.schema}`" not in text]
+    assert not missing
+    for form in FORMATS:
+        for key in form.newest.model_fields:
+            assert f"`{key}`" in text, (form.kind, key)
