@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lifecycle.cohorts import preprocess
 from lifecycle.dossier.files import read_json
+from lifecycle.gate.judge import to_json
 from lifecycle.report.margins import limits
 from lifecycle.report.source import ReportInput
 from lifecycle.tracking.notes import as_csv, within
@@ -171,7 +172,8 @@ def _tables(material: ReportInput) -> dict[str, tuple[list[str], list[Row]]]:
 def _texts(
     project: Project, material: ReportInput, tables: Mapping[str, tuple[list[str], list[Row]]]
 ) -> dict[str, str]:
-    verdict = read_json(project.layout.verdicts / f"b{material.verdict.build}.json")
+    # for reading: with the sentences and the figures that the kept record leaves out
+    verdict = to_json(material.verdict)
     texts = {f"tables/{name}.csv": as_csv(rows, head) for name, (head, rows) in tables.items()}
     texts["verdict/VERDICT.md"] = "\n".join(note(material, _LONG_LIST)) + "\n"
     texts["verdict/verdict.json"] = json.dumps(verdict, indent=2, ensure_ascii=False) + "\n"

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest import mock
 
 import click
 import pytest
@@ -547,3 +548,21 @@ def test_the_installed_command(_released: Site, at: int) -> None:
     assert done.returncode == code, done.stderr
     assert sentence in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_two_people_sign_with_two_versions_of_the_program(ready: Site) -> None:
+    """The second version would write other bytes for the same case; both sign the first ones."""
+    assert ready.sign("rev", "review").code == 0
+    with (
+        mock.patch("lifecycle.records.format.PROGRAM", "lifecycle 0.2.7"),
+        mock.patch("lifecycle.release.records.PROGRAM", "lifecycle 0.2.7"),
+    ):
+        done = ready.sign("app", "approval")
+    assert done.code == 0, done.said
+    assert len(list((ready.root / "dossier/wine/releases/cases").glob("*.json"))) == 1
+    shown = ready.run("release", "history", "wine").out
+    assert "b1 is released" in shown
+    assert ready.verify().code == 0
+    record = sorted((ready.root / "dossier/wine/releases").glob("*.json"))[-1]
+    payload = base64.b64decode(json.loads(record.read_bytes())["payload"])
+    assert json.loads(payload)["predicate"]["lifecycle"]["program"] == "lifecycle 0.2.7"

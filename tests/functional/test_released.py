@@ -84,7 +84,7 @@ def test_the_scores_are_the_signed_ones_to_the_bit_and_tau_is_the_released_one(
     assert result.scores.tobytes() == scores.scores.tobytes()
     assert result.ids == scores.ids
     threshold = json.loads((signed / "dossier/wine/threshold.json").read_bytes())
-    assert list(model.cutoffs.yes) == threshold["cutoffs"]["yes"]
+    assert list(model.cutoffs.yes) == threshold["yes"]
     states = call(scores, model.cutoffs).state
     assert np.array_equal(result.states, states)
     assert 0 < sum(result.reportable) < len(result.ids)
