@@ -6,6 +6,7 @@ import platform
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
+from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ from lifecycle.domain.digests import digest_of, sha256
 from lifecycle.dossier.files import read_json, write_json
 from lifecycle.errors import UnusableInputError
 from lifecycle.workflows import code_facts
-from lifecycle.workflows.code_facts import MAIN, ROOTS, Facts, Piece, facts_of
+from lifecycle.workflows.code_facts import MAIN, ROOTS, RUNS, Facts, Piece, facts_of
 from lifecycle.workflows.code_graph import FILE, Code, Node
 
 FOLDER = Path("work") / "code"
 _REMEMBERED = Path("work") / "code-by-digest.json"
+_PACKAGE = "__init__.py"
+_IMPORTED = (".py", *EXTENSION_SUFFIXES)
 _STAGES = "pipelines"
 # It always runs, and so needs no digest.
 _ALWAYS = f"{_STAGES}.surroundings"
@@ -29,11 +32,7 @@ _NO_DATA = {"dvc.lock", "dvc.yaml"}
 
 
 def write_codes(root: Path) -> None:
-    """Write `work/code/<stage>.json` for every stage, a program of `pipelines`.
-
-    Raises:
-        UnusableInputError: a source file is no Python.
-    """
+    """Write `work/code/<stage>.json` for every stage, a program of `pipelines`."""
     memory = _Memory(root / _REMEMBERED)
     found = stage_codes(root, memory)
     for stage, code in found.items():
@@ -56,7 +55,7 @@ def changed_codes(root: Path) -> dict[str, list[str]]:
         except UnusableInputError:
             before = {}
         if before != now:
-            changed[stage] = _differing(before, now)
+            changed[stage] = _differing(before if isinstance(before, dict) else {}, now)
     return changed
 
 
@@ -86,9 +85,6 @@ def stage_codes(root: Path, memory: _Memory | None = None) -> dict[str, dict[str
     Args:
         root: the project's root; a package that is not there is the installed one.
         memory: of files that were taken apart before; nothing is remembered where None.
-
-    Raises:
-        UnusableInputError: a source file is no Python.
     """
     code, stages = read_code(root, memory)
     found = {}
@@ -106,21 +102,31 @@ def stage_codes(root: Path, memory: _Memory | None = None) -> dict[str, dict[str
 def read_code(root: Path, memory: _Memory | None = None) -> tuple[Code, list[str]]:
     """All code of the project, and the programs that are its stages; arguments as above."""
     memory = _Memory(None) if memory is None else memory
-    sources = dict(_sources(root))
-    packages = {name for name, path in sources.items() if path.name == "__init__.py"}
-    data = _data(sources, packages)
-    words = {word for _, name in data for word in name.removeprefix(FILE).split("/")}
-    mentioned = frozenset(words | {place.rpartition(".")[2] for place, _ in data})
-    modules = {}
-    for name, path in sources.items():
-        package = name if name in packages else name.rpartition(".")[0]
-        modules[name] = memory.facts(path, name, package, mentioned)
+    folders = {package: _folder(root, package) for package in ROOTS}
+    sources = dict(_sources(folders))
+    data = _data(folders)
+    words = frozenset(word for place, name in data for word in _words(place, name))
+    modules = {name: memory.facts(path, name, words) for name, path in sources.items()}
+    packages = {name for name, path in sources.items() if path.name == _PACKAGE}
+    for name in sources:  # folders without __init__.py are packages too
+        for package in _above(name):
+            packages.add(package)
+            modules.setdefault(package, _opaque(b""))
     stages = sorted(
         name
         for name, facts in modules.items()
         if name.startswith(f"{_STAGES}.") and name != _ALWAYS and MAIN in facts.pieces
     )
     return Code(modules, packages, data), stages
+
+
+def _above(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:count]) for count in range(1, len(parts))]
+
+
+def _words(place: str, name: str) -> list[str]:
+    return [*place.split("."), name.removeprefix(FILE)]
 
 
 class _Memory:
@@ -140,22 +146,19 @@ class _Memory:
                 is_ours = isinstance(known, dict) and known.get("by") == self._by
                 self._known = known if is_ours else {}
 
-    def facts(self, path: Path, name: str, package: str, data: frozenset[str]) -> Facts:
-        """One file taken apart, now or before.
-
-        Raises:
-            UnusableInputError: it is no Python.
-        """
+    def facts(self, path: Path, name: str, data: frozenset[str]) -> Facts:
+        """One file taken apart, now or before."""
         content = path.read_bytes()
-        key = sha256(content + repr((name, package, sorted(data))).encode())
+        key = sha256(content + repr((name, path.name, sorted(data))).encode())
         if key in self._known:
             entry = self._used[key] = self._known[key]
             pieces = {piece: Piece(**one) for piece, one in entry["pieces"].items()}
             return Facts(pieces, entry["names"], entry["inside"])
+        package = name if path.name == _PACKAGE else name.rpartition(".")[0]
         try:
             found = facts_of(content.decode(), name, package, data)
-        except (SyntaxError, ValueError) as error:
-            raise UnusableInputError(f"{path} is no Python: {error}") from None
+        except (SyntaxError, ValueError, RecursionError):
+            found = _opaque(content)  # compiled, or no Python: then whoever imports it will say so
         self._used[key] = asdict(found)
         return found
 
@@ -169,16 +172,9 @@ def _analyser() -> bytes:
     return Path(code_facts.__file__).read_bytes()
 
 
-def _sources(root: Path) -> Iterator[tuple[str, Path]]:
-    """Source files by the name of their module."""
-    for package in ROOTS:
-        folder = _folder(root, package)
-        if folder is None:
-            continue
-        for path in sorted(folder.rglob("*.py")):
-            names = path.relative_to(folder).with_suffix("").parts
-            inner = names[:-1] if names[-1] == "__init__" else names
-            yield ".".join((package, *inner)), path
+def _opaque(content: bytes) -> Facts:
+    """A file of which only its bytes are known."""
+    return Facts({RUNS: Piece("module", sha256(content) if content else "")})
 
 
 def _folder(root: Path, package: str) -> Path | None:
@@ -190,14 +186,30 @@ def _folder(root: Path, package: str) -> Path | None:
     return Path(places[0]) if places else None
 
 
-def _data(sources: Mapping[str, Path], packages: set[str]) -> dict[Node, str]:
-    """Digests of files that are no source, by the package that they belong to."""
-    folders = {sources[name].parent: name for name in packages}
-    found = {}
-    for path in sorted({one for folder in folders for one in folder.rglob("*") if one.is_file()}):
-        if path.suffix in (".py", ".pyc") or path.name.startswith(".") or path.name in _NO_DATA:
+def _sources(folders: Mapping[str, Path | None]) -> Iterator[tuple[str, Path]]:
+    """Files that can be imported, by the names of their modules."""
+    for package, folder in folders.items():
+        if folder is None:
             continue
-        owner = next(folder for folder in path.parents if folder in folders)
-        inside = path.relative_to(owner).as_posix()
-        found[(folders[owner], f"{FILE}{inside}")] = sha256(path.read_bytes())
+        # a package comes after a module of its name, whose place it takes
+        for path in sorted(folder.rglob("*"), key=lambda path: (path.name == _PACKAGE, path)):
+            suffix = next((one for one in _IMPORTED if path.name.endswith(one)), None)
+            if suffix is None or not path.is_file():
+                continue
+            names = (*path.relative_to(folder).parts[:-1], path.name.removesuffix(suffix))
+            if all(name.isidentifier() for name in names):
+                inner = names[:-1] if path.name == _PACKAGE else names
+                yield ".".join((package, *inner)), path
+
+
+def _data(folders: Mapping[str, Path | None]) -> dict[Node, str]:
+    """Digests of files that are no source, by the dotted names of their folders."""
+    found = {}
+    for package, folder in folders.items():
+        for path in sorted(folder.rglob("*")) if folder is not None else ():
+            is_left = path.suffix == ".pyc" or path.name.startswith(".") or path.name in _NO_DATA
+            if not is_left and not path.name.endswith(_IMPORTED) and path.is_file():
+                inner = path.relative_to(folder or path).parts[:-1]
+                place = ".".join((package, *inner))
+                found[(place, f"{FILE}{path.name}")] = sha256(path.read_bytes())
     return found

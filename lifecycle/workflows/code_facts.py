@@ -20,7 +20,7 @@ from lifecycle.domain.digests import digest_of
 ROOTS = ("lifecycle", "pipelines")  # the packages whose code is ours
 RUNS, MAIN = "<module>", "<main>"
 PLACE = "__file__"  # among a piece's data: it looks around beside its own file
-ABOVE = ".."  # and in folders above that
+ABOVE = ".."  # and once for each step to a folder above
 # A module of ours in a text: `python -m lifecycle.x.y`, `lifecycle.x:name`, `lifecycle/x/y.py`, and
 # the beginning of a name that is put together, `lifecycle.x.`.
 _OURS = "|".join(ROOTS)
@@ -189,7 +189,7 @@ class _File:
         made.uses = sorted({use for chain in seen.chains for use in self._ours(chain, seen)})
         made.imports, made.blind = sorted(set(seen.imports)), seen.blind or self._is_blind(seen)
         made.plain = made.kind == "class"
-        made.data = sorted(self._data(seen))
+        made.data = sorted(set(self._data(seen))) + [ABOVE] * seen.upwards
         for text in seen.texts:
             made.uses += [f"text:{found}" for found in _IN_TEXT.findall(text)]
         if kind is None:
@@ -251,8 +251,6 @@ class _File:
             yield PLACE
         if any({PLACE, "__path__"} & set(chain[1:]) for chain in seen.chains):
             yield PLACE
-        if seen.upwards > 1:
-            yield ABOVE
         for text in seen.texts:
             yield from self.data & set(re.split(r"[/\\]", text))
 

@@ -18,7 +18,7 @@ class Code:
     Args:
         modules: every module by its dotted name; packages are modules too.
         packages: those that are packages.
-        data: digests of data files by package and by path below the package's folder.
+        data: digests of data files by the dotted name of their folder and by their name.
     """
 
     def __init__(
@@ -174,7 +174,7 @@ class Code:
         below = [one for one in self._modules if one.startswith(f"{module}.")]
         for one in [module, *(below if name.endswith(".") else [])]:
             yield from self._program(one)
-        yield from (node for node in self._data if node[0] == module)
+        yield from (node for node in self._data if _below(node[0], module))
 
     def _longest(self, name: str) -> str:
         while name not in self._modules and "." in name:
@@ -227,14 +227,24 @@ class Code:
         if not piece.data:
             return
         package = module if module in self._packages else module.rpartition(".")[0]
-        mentioned = set()
-        for place, name in self._data:
-            words = {*name.removeprefix(FILE).split("/"), place.rpartition(".")[2]}
-            near = PLACE in piece.data or f"{place}.".startswith(f"{package}.")
-            if near and words & set(piece.data):
-                mentioned.add(place)
+        looks = PLACE in piece.data
+        others = self._modules[module].pieces.values()
+        climbs = looks and sum(one.data.count(ABOVE) for one in others) > 1
+        mentioned = {
+            place
+            for place, name in self._data
+            if name.removeprefix(FILE) in piece.data
+            or (_below(place, package) and set(_inner(place, package)) & set(piece.data))
+        }
         for node in self._data:
-            beside = PLACE in piece.data and f"{node[0]}.".startswith(f"{package}.")
-            above = PLACE in piece.data and ABOVE in piece.data
-            if beside or above or node[0] in mentioned:
+            if climbs or (looks and _below(node[0], package)) or node[0] in mentioned:
                 yield node
+
+
+def _below(place: str, package: str) -> bool:
+    return f"{place}.".startswith(f"{package}.")
+
+
+def _inner(place: str, package: str) -> list[str]:
+    """The folders from a package down to a place; of the package itself, its own name."""
+    return [*place.removeprefix(package).strip(".").split("."), place.rpartition(".")[2]]
