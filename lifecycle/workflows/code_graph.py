@@ -89,13 +89,9 @@ class Code:
                 one = ".".join(names[:count])
                 if one in self._modules:
                     yield (one, RUNS)
-                elif count < len(names) or not self._holds(module):
+                elif count < len(names) or not self._known(one, ".".join(names[:-1])):
                     yield (one, MISSING)
                     break
-
-    def _holds(self, name: str) -> bool:
-        """Whether a dotted name is a definition rather than a module that is not there."""
-        return "." in name and name.rsplit(".", 1)[0] in self._modules
 
     @cached_property
     def _everything(self) -> frozenset[Node]:
