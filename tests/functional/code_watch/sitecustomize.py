@@ -10,12 +10,19 @@ import json
 import os
 import sys
 import threading
+from pathlib import Path
 
 _ROOT = os.environ["CODE_WATCH_ROOT"] + os.sep
-_OURS = tuple(os.path.join(_ROOT, name) + os.sep for name in ("lifecycle", "pipelines"))
+_OURS = tuple(f"{_ROOT}{name}{os.sep}" for name in ("lifecycle", "pipelines"))
 _seen = set()
-_out = open(os.path.join(os.environ["CODE_WATCH"], f"{os.getpid()}.jsonl"), "a")  # noqa: SIM115
 _FUNCTION = 1  # CO_OPTIMIZED: not the body of a module or class
+
+
+def _opened():
+    return (Path(os.environ["CODE_WATCH"]) / f"{os.getpid()}.jsonl").open("a")
+
+
+_out = _opened()
 
 
 def _importing(frame):
@@ -59,7 +66,7 @@ def _watch(frame, event, argument):
 
 def _again_in_a_fork():
     global _out  # noqa: PLW0603
-    _out = open(os.path.join(os.environ["CODE_WATCH"], f"{os.getpid()}.jsonl"), "a")  # noqa: SIM115
+    _out = _opened()
 
 
 os.register_at_fork(after_in_child=_again_in_a_fork)

@@ -385,7 +385,9 @@ def test_a_moved_file_that_nothing_uses(tmp_path: Path) -> None:
 
 
 def test_names_that_stand_for_each_other(tmp_path: Path) -> None:
-    two = "try:\n    from lifecycle.one import f\nexcept Exception:\n    def f():\n        return 1\n"
+    two = (
+        "try:\n    from lifecycle.one import f\nexcept Exception:\n    def f():\n        return 1\n"
+    )
     circle = {"lifecycle/one.py": "from lifecycle.two import f\n", "lifecycle/two.py": two}
     case = Case(
         _work(f"from lifecycle.one import f\n\n\n{USING_F}") | circle,
