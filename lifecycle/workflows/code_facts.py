@@ -50,11 +50,13 @@ _DATA_READERS = ("importlib.resources", "importlib_resources", "pkgutil")
 class Piece:
     """One definition, or all that a module runs; names are dotted and absolute.
 
-    `uses`: what it refers to; `imports`: modules that it imports as it runs. `loud`: it runs
-    something at import. `calls`: what it calls then; it is loud unless all of them are plain
-    classes. `hands`: what it hands to others then; loud where one is a function or a class.
-    `kind`: function, class, value or module. `bases`: of a class; `plain`: making one runs no code
-    of its own. `data`: names of data files that it mentions. `blind`: it may use anything.
+    `uses`: what it refers to; `imports`: modules that it imports as it runs. `kind`: function,
+    class, value or module. `bases`: of a class; `plain`: making one runs no code of its own.
+    `data`: names of data files that it mentions. `blind`: it may use anything.
+
+    `loud`: it does more at import than to be defined. It does so, too, where it `calls` then what
+    is no plain class, `reads` by a method what is no plain data, or `hands` a function or a class
+    to others.
     """
 
     kind: str
@@ -62,6 +64,7 @@ class Piece:
     uses: list[str] = field(default_factory=list)
     imports: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
+    reads: list[str] = field(default_factory=list)
     hands: list[str] = field(default_factory=list)
     bases: list[str] = field(default_factory=list)
     data: list[str] = field(default_factory=list)
@@ -303,8 +306,8 @@ class _File:
             meant = [] if chain is None else self._meant(chain)
             ours = [one for one in meant if is_ours(one)]
             reads = isinstance(call.func, ast.Attribute) and call.func.attr in _READING
-            if ours and not reads:
-                made.calls += ours
+            if ours:
+                (made.reads if reads else made.calls).extend(ours)
             elif not any(_QUIET.fullmatch(one) for one in meant):
                 given = [*call.args, *(key.value for key in call.keywords)]
                 chains = [found for one in given if (found := _chain(one)) is not None]

@@ -192,26 +192,25 @@ class Code:
             self._loud[module] = frozenset(loud)
         return self._loud[module]
 
-    def _is_loud(self, piece: Piece) -> bool:
-        bases = [node for base in piece.bases for node in self._named(base)]
+    def _is_loud(self, piece: Piece, trail: tuple[Piece, ...] = ()) -> bool:
+        """`trail`: the classes that this one is a base of; a class may take its base's name."""
+        bases = [one for one in self._pieces(piece.bases) if one not in (piece, *trail)]
         return (
             piece.loud
-            or any(self._is_loud(self._piece(node)) for node in bases if self._is_piece(node))
-            or any(not self._makes_only(node) for name in piece.calls for node in self._named(name))
-            or any(
-                self._is_piece(node) and self._piece(node).kind in ("function", "class")
-                for name in piece.hands
-                for node in self._named(name)
-            )
+            or any(self._is_loud(base, (piece, *trail)) for base in bases)
+            or any(not self._makes_only(one) for one in self._pieces(piece.calls))
+            or any(one.kind != "value" or bool(one.calls) for one in self._pieces(piece.reads))
+            or any(one.kind in ("function", "class") for one in self._pieces(piece.hands))
         )
 
-    def _makes_only(self, node: Node) -> bool:
+    def _makes_only(self, piece: Piece, trail: tuple[Piece, ...] = ()) -> bool:
         """Whether it is a class, and making one of it runs no code of ours."""
-        if not self._is_piece(node):
-            return False
-        piece = self._piece(node)
-        bases = [base for name in piece.bases for base in self._named(name)]
-        return piece.plain and all(self._makes_only(base) for base in bases)
+        bases = [one for one in self._pieces(piece.bases) if one not in (piece, *trail)]
+        return piece.plain and all(self._makes_only(base, (piece, *trail)) for base in bases)
+
+    def _pieces(self, names: Iterable[str]) -> list[Piece]:
+        nodes = {node for name in names for node in self._named(name)}
+        return [self._piece(node) for node in nodes if self._is_piece(node)]
 
     def _is_piece(self, node: Node) -> bool:
         return node[0] in self._modules and node[1] in self._modules[node[0]].pieces

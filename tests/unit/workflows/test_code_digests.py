@@ -186,6 +186,17 @@ COUNTS = {
               entries="from lifecycle.registry import B\n\n\nclass A(B):\n    n = 1\n"),
         "entries.py", "n = 1", "n = 11",
     ),
+    "a registry that is asked at import": Case(
+        _work("import lifecycle.entries\n\n\ndef work():\n    return 1\n",
+              registry="class R:\n    def get(self, n):\n        return print(n)\n\n\nR1 = R()\n",
+              entries="from lifecycle.registry import R1\n\nF = R1.get(1)\n"),
+        "entries.py", "get(1)", "get(2)",
+    ),
+    "a class that takes the name of its base": Case(
+        _work("from lifecycle.other import A\n\n\nclass A(A):\n    pass\n\n\n"
+              "def work():\n    return A()\n", other="class A:\n    n = 1\n"),
+        "other.py", "n = 1", "n = 11",
+    ),
     "a function that is handed to a library at import": Case(
         _work("import atexit\n\n\ndef f():\n    return 1\n\n\nF = atexit.register(f)\n\n\n"
               "def work():\n    return 1\n"),
@@ -340,6 +351,10 @@ IS_NOTHING = {
         _work("from dataclasses import dataclass\n\n\n@dataclass\nclass A:\n    n: int\n\n\n"
               "N = A(1)\n\n\ndef work():\n    return 1\n"),
         "work.py", "A(1)", "A(2)",
+    ),
+    "a value taken from plain data": Case(
+        _work("N = (1, 2)\nM = N.index(1)\n\n\ndef work():\n    return 1\n"),
+        "work.py", "index(1)", "index(2)",
     ),
     "data of another room": Case(
         _work(f"from lifecycle.room.inner import f\n\n\n{USING_F}", room____init__="",
