@@ -17,6 +17,7 @@ from lifecycle.dossier.layout import Layout
 from lifecycle.errors import IntegrityError
 from lifecycle.release.case import Case
 from lifecycle.release.subjects import weights_file
+from lifecycle.workflows.code_digests import changed_codes, said_of
 from lifecycle.workflows.project import Project
 
 # The stages of a classifier. Not the surroundings, which run always and so are never up to date.
@@ -88,7 +89,25 @@ def _git_said(root: Path) -> str:
 
 
 def changed_since(project: Project) -> str:
-    """Whether something that the verdict rests on changed since, as DVC sees it; "" for no."""
+    """Whether something that the verdict rests on changed since; "" for no.
+
+    DVC does not look at the code itself, but at what `dvc repro` last noted of it: so the code as
+    it is now is held against that note, and DVC asked about the rest.
+    """
+    return _code_said(project.root) or _status_said(project)
+
+
+def _code_said(root: Path) -> str:
+    changed = changed_codes(root)
+    if not changed:
+        return ""
+    return (
+        f"code changed since the build was judged: {said_of(changed)}; restore it, or run "
+        "`dvc repro`"
+    )
+
+
+def _status_said(project: Project) -> str:
     stages = [f"{stage}@{project.name}" for stage in STAGES]
     status = _output(project.root, [sys.executable, "-m", "dvc", "status", "--json", *stages])
     if status is None:

@@ -14,6 +14,7 @@ from lifecycle.errors import ExitCode, UnusableInputError, UsageError
 from lifecycle.numerics.fingerprint import changed_keys, fingerprint
 from lifecycle.params.reader import load
 from lifecycle.workflows.boundary import INTERRUPTED, say
+from lifecycle.workflows.code_digests import FOLDER, changed_codes, said_of
 from lifecycle.workflows.project import require_root
 from lifecycle.workflows.stage import LAST_FAILURE, die_with_parent
 from lifecycle.workflows.surroundings import source_files
@@ -39,6 +40,7 @@ def rebuild(names: tuple[str, ...], force: bool, root: Path | None = None) -> in
     _require_tools(place)
     for name, classifier in chosen.items():
         say(_plan(place, name, classifier))
+    _say_code(place)
     targets = [f"report@{name}" for name in names]
     code = _repro(place, [*targets, *(["--force"] if force else [])])
     if code != 0:
@@ -104,6 +106,12 @@ def _plan(root: Path, name: str, classifier: Classifier) -> str:
         return f"{name} {classifier.version}: {same[-1].name} was built in this environment"
     changes = "; ".join(changed_keys(own[-1].content["environment"], now))
     return f"{name} {classifier.version}: a new build after {own[-1].name}: {changes}"
+
+
+def _say_code(root: Path) -> None:
+    """Which stages run for their code, where there was a run before."""
+    if (root / FOLDER).is_dir() and (changed := changed_codes(root)):
+        say(f"code changed since the last run: {said_of(changed)}")
 
 
 def _repro(root: Path, arguments: list[str], out: int | None = None) -> int:

@@ -1,4 +1,4 @@
-"""What the outside world is like: the environment's fingerprint and the source files' digests."""
+"""What stages depend on besides their inputs: environment, code, source files, as digests."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ from lifecycle.release.case import needs_of
 from lifecycle.release.roster import read_rosters
 from lifecycle.release.standing import released_builds, versions
 from lifecycle.workflows.boundary import say
+from lifecycle.workflows.code_digests import write_codes
 from lifecycle.workflows.project import require_root
 
 _CHUNK = 1 << 20
 
 
 def look_around(root: Path | None = None) -> None:
-    """Write the fingerprint, digests of sources and rehearsals; close runs of killed builds."""
+    """Write the fingerprint, digests of code, sources, rehearsals; close runs of killed builds."""
     place = require_root(root)
+    write_codes(place)
     classifiers = load(place)
     write_json(Layout(place, "").environment, fingerprint())
     remembered = place / "work" / "digests-by-time.json"

@@ -321,6 +321,20 @@ def test_dvc_says_what_changed_since(ready: Site) -> None:
     assert len(ready.records()) == 1
 
 
+def test_code_that_changed_since_is_seen_where_dvc_does_not_look(ready: Site) -> None:
+    """`dvc status` sees what `dvc repro` noted of the code; a sign-off looks at the code itself."""
+    path = ready.root / "lifecycle/stats/auc.py"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(f"# why\n{text}", encoding="utf-8")
+    ready.commit()
+    assert ready.sign("rev", "review").code == 0  # a comment is no change
+    path.write_text(text.replace("/ (n_pos * n_neg)", "/ (n_pos * n_neg) / 4"), encoding="utf-8")
+    ready.commit()
+    said = "code changed since the build was judged: build, gate, report, search"
+    _refused(ready.sign("app", "approval"), said, "(lifecycle.stats.auc: auc)", "`dvc repro`")
+    assert len(ready.records()) == 1
+
+
 # ---- passphrase and question
 
 

@@ -14,16 +14,8 @@ from support import ROOT, environment
 # What an auditor installs. The rest is what these bring themselves.
 NEEDED = ("numpy", "pandas", "scipy", "pyarrow", "click", "cryptography", "pydantic")
 BROUGHT = (
-    "annotated_types",
-    "pydantic_core",
-    "typing_inspection",
-    "dateutil",
-    "_cffi_backend",
-    "cffi",
-    "typing_extensions",
-    "six",
-    "tzdata",
-    "pytz",
+    *("annotated_types", "pydantic_core", "typing_inspection", "dateutil", "_cffi_backend", "cffi"),
+    *("typing_extensions", "six", "tzdata", "pytz"),
 )
 HEAVY = ("torch", "mlflow", "dvc", "great_expectations", "matplotlib", "sklearn", "numba")
 # Any other package is absent, as it would be in an environment of these alone.

@@ -163,19 +163,19 @@ def test_observers_get_the_network_of_the_epoch() -> None:
 # ---- two traces
 
 
-I, J, V = "1" * 64, "2" * 64, "f" * 64
+X1, X2, V = "1" * 64, "2" * 64, "f" * 64
 W0, W1, W2, W3 = ("a" * 64, "b" * 64, "c" * 64, "d" * 64)
 
 
 def _trace(**changes: object) -> Trace:
     digests = b"".join(bytes([step]) * WIDTH for step in range(6))
-    return replace(Trace(I, 2, (W0, W1, W2, W3), digests), **changes)  # type: ignore[arg-type]
+    return replace(Trace(X1, 2, (W0, W1, W2, W3), digests), **changes)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("changes", "where", "step"),
     [
-        ({"input": J}, "input", 0),
+        ({"input": X2}, "input", 0),
         ({"weights": (V, W1, W2, W3)}, "initial values", 0),
         ({"weights": (W0, W1, V, W3)}, "weights", 4),
         ({"digests": _trace().digests[:-1] + b"!"}, "step", 6),
@@ -215,5 +215,5 @@ def test_a_trace_is_read_back() -> None:
     ],
 )
 def test_what_is_no_whole_trace_is_refused(change) -> None:
-    with pytest.raises(IntegrityError, match="x: |x was changed"):
+    with pytest.raises(IntegrityError, match=r"x: |x was changed"):
         from_bytes(change(to_bytes(_trace())), "x")
