@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lifecycle.domain.classifier import Classifier, ConformerPlan, Numerics, Plan, ResidualPlan
+from lifecycle.domain.classifier import Classifier, Numerics
+from lifecycle.domain.networks import ConformerPlan, Plan, ResidualPlan
 from lifecycle.models.build import build_model
 from lifecycle.numerics.modes import numerics_mode
 from lifecycle.params.reader import load

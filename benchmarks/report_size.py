@@ -33,7 +33,6 @@ from lifecycle.domain.classifier import (
     Classifier,
     CohortSource,
     FrozenPlan,
-    ModelPlan,
     Policy,
     PreprocessPlan,
     Recipe,
@@ -42,6 +41,7 @@ from lifecycle.domain.classifier import (
     TauPlan,
 )
 from lifecycle.domain.cohort import Pin
+from lifecycle.domain.networks import ModelPlan
 from lifecycle.domain.predictions import Cutoffs, Predictions
 from lifecycle.domain.verdict import Finding, Verdict
 from lifecycle.report.faced import face

@@ -24,7 +24,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
-from lifecycle.domain.classifier import ModelPlan, Numerics, Recipe
+from lifecycle.domain.classifier import Numerics, Recipe
+from lifecycle.domain.networks import ModelPlan
 from lifecycle.models.build import build_model
 from lifecycle.numerics.minibatch import Minibatch
 from lifecycle.numerics.modes import numerics_mode

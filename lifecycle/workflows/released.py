@@ -25,6 +25,7 @@ from lifecycle.domain.classifier import Recipe
 from lifecycle.domain.cohort import Cohort, Preprocessing
 from lifecycle.domain.digests import sha256, tensors_digests
 from lifecycle.domain.names import fault_of_name
+from lifecycle.domain.networks import Plan, network_of, plan_of
 from lifecycle.domain.predictions import Calls, Cutoffs, Predictions
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier.builds import Build
@@ -40,7 +41,6 @@ from lifecycle.workflows.audited import SIMULATED
 from lifecycle.workflows.auditing import Audit, verify
 from lifecycle.workflows.boundary import say
 from lifecycle.workflows.rehearsing_child import recipe_of
-from lifecycle.workflows.terms import plan_of
 
 if TYPE_CHECKING:
     from lifecycle.models.network import Network
@@ -393,7 +393,8 @@ def _preprocessing(build: Build) -> Preprocessing:
     """What was fitted for the build.
 
     Raises:
-        UnusableInputError: builds of its time did not keep it, or it is of signals.
+        UnusableInputError: builds of its time did not keep it, it is of signals, or this version
+            does not know the network.
         IntegrityError: it is not the one that the record names.
     """
     if kept.PREPROCESS not in build.files:
@@ -401,7 +402,7 @@ def _preprocessing(build: Build) -> Preprocessing:
             f"{build.folder} does not keep its preprocessing (it is older than the command "
             "`release predict`), so it cannot be applied; build and release it again"
         )
-    if str(build.content["terms"]["model"]["kind"]).startswith("ecg"):
+    if network_of(_plan(build).kind).of_signals:
         raise UnusableInputError(
             f"{build.content['classifier']} classifies ECG records; a release is applied to "
             "tables of features only"
@@ -412,6 +413,10 @@ def _preprocessing(build: Build) -> Preprocessing:
             f"{build.folder / kept.PREPROCESS} is not the preprocessing that {kept.RECORD} names"
         )
     return fitted
+
+
+def _plan(build: Build) -> Plan:
+    return plan_of(build.content["terms"]["model"], str(build.folder / kept.RECORD))
 
 
 def _require_arithmetic(build: Build, recipe: Recipe) -> None:
@@ -452,7 +457,7 @@ def _network(layout: Layout, build: Build, recipe: Recipe, fitted: Preprocessing
     named = {key: build.content["weights"][key] for key in ("md5", "sha256")}
     if tensors_digests(tensors) != named:
         raise IntegrityError(f"{path} was changed; restore it with `dvc pull`")
-    plan, classes = plan_of(build.content["terms"]["model"]), build.content["classes"]
+    plan, classes = _plan(build), build.content["classes"]
     model = build_model(plan, recipe, len(fitted.features), len(classes))
     load_tensors(model, tensors)
     model.eval()

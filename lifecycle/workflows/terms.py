@@ -6,14 +6,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields
 from typing import Any
 
-from lifecycle.domain.classifier import (
-    Classifier,
-    ConformerPlan,
-    ModelPlan,
-    Plan,
-    Recipe,
-    ResidualPlan,
-)
+from lifecycle.domain.classifier import Classifier, Recipe
 from lifecycle.dossier.builds import Build, first_of
 from lifecycle.errors import UnusableInputError
 from lifecycle.params.reader import PARAMS
@@ -53,14 +46,6 @@ def require_same_terms(name: str, classifier: Classifier, builds: tuple[Build, .
             f"{classifier.version}: {'; '.join(changes)}. A rebuild keeps these: set them back, "
             "or give the classifier a new `version`"
         )
-
-
-def plan_of(entry: Mapping[str, Any]) -> Plan:
-    """The network that `terms_of` wrote down."""
-    kinds = {"mlp": ModelPlan, "ecg-baseline": ResidualPlan, "ecg-conformer": ConformerPlan}
-    values = {key: tuple(v) if isinstance(v, list) else v for key, v in entry.items()}
-    plan: Plan = kinds[entry["kind"]](**values)
-    return plan
 
 
 def _completed(terms: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from lifecycle.domain.classifier import ConformerPlan, ResidualPlan
+from lifecycle.domain.networks import ConformerPlan, ResidualPlan
 from lifecycle.errors import UnusableInputError, UsageError
 from lifecycle.params.reader import load, load_one
 
@@ -107,7 +107,15 @@ def test_a_fault_is_named_with_its_section(tmp_path: Path, change, said: str) ->
         ("ecg-baseline", {"kind": "ecg-baseline", "blocks": [1]}, ["must be of one length"]),
         ("ecg-conformer", {"kind": "ecg-conformer", "heads": 3}, ["a multiple of `heads`"]),
         ("ecg-conformer", {"kind": "ecg-conformer", "kernel": 4}, ["`kernel` must be odd"]),
-        ("breast-cytology", {"kind": "tree"}, ["model.kind: input should be 'mlp'"]),
+        (
+            "breast-cytology",
+            {"kind": "tree"},
+            ["model.kind: no network is of kind 'tree'; known"],
+        ),
+        ("breast-cytology", {"kind": ["mlp"]}, ["model.kind: no network is of kind ['mlp']"]),
+        ("breast-cytology", {"kind": None, "heads": 1}, ["model.kind: no network is of kind None"]),
+        ("breast-cytology", {"kind": "logistic", "hidden": [8]}, ["model.hidden: unknown key"]),
+        ("ecg-baseline", {"kind": "logistic"}, ["cannot learn from `cohort.measures: ecg`"]),
         ("breast-cytology", {"kind": "ecg-baseline"}, ["cannot learn from `cohort.measures"]),
         ("ecg-baseline", {"kind": "mlp"}, ["`model.kind: mlp` cannot learn"]),
     ],
