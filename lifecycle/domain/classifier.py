@@ -22,7 +22,7 @@ from lifecycle.domain.limits import (
     Positive,
     Share,
 )
-from lifecycle.domain.names import fault_of_name
+from lifecycle.domain.names import fault_of_class
 from lifecycle.domain.networks import Plan, network_of
 
 Task = Literal["single", "multi"]
@@ -32,12 +32,8 @@ Init = Literal[
 ]  # fmt: skip
 Part = Literal["training", "holdout", "frozen", "aside"]
 
-# A version names files; `|` joins the classes of a multi-label case.
+# A version names files.
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}\Z")
-
-# Columns of a predictions file that are no classes.
-RESERVED = ("case_id", "patient_id", "group_id", "label")
-SUBGROUP = "subgroup:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,14 +392,6 @@ class Policy:
     )
 
 
-def _fault_of_class(name: str) -> str | None:
-    if "|" in name:
-        return "`|` joins the classes of a multi-label case"
-    if name in RESERVED or name.startswith(SUBGROUP):
-        return "a column of the predictions file has this name"
-    return None
-
-
 def _require_fitting_folds(frozen: FrozenPlan, split: SplitPlan) -> None:
     if frozen.folds is not None and split.folds is None:
         raise ValueError("`frozen.folds` needs `split.folds`, the folds of the holdout")
@@ -442,7 +430,7 @@ class Classifier:
         if not _VERSION.match(self.version):
             raise ValueError(f"`version` {self.version!r}: use letters, digits, `.+_-`, at most 64")
         for name in self.classes:
-            fault = fault_of_name(name) or _fault_of_class(name)
+            fault = fault_of_class(name)
             if fault is not None:
                 raise ValueError(f"class {name!r}: {fault}")
         if len(set(self.classes)) != len(self.classes):

@@ -77,6 +77,8 @@ def test_the_template_engine_reads_the_same_numbers(tmp_path: Path) -> None:
         (lambda s: s.update(classes=["a|b", "c"]), "class 'a|b'"),
         (lambda s: s.update(classes=["a\u202eb", "c"]), "cannot be printed"),
         (lambda s: s.update(classes=["case_id", "c"]), "has this name"),
+        (lambda s: s.update(classes=["none", "c"]), "class 'none': a case without a class is"),
+        (lambda s: s.update(classes=["a", "Inconclusive"]), "class 'Inconclusive': a case without"),
         (lambda s: s.update(classes=["e\u0301", "c"]), "NFC"),
         (lambda s: s.update(frozen={}), "exactly one of `fraction`, `folds` and `source`"),
         (lambda s: s.update(version=1.0), "classifiers.breast-cytology.version"),
