@@ -23,6 +23,7 @@ def test_they_are_found() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("path", BENCHMARKS, ids=_id)
 def test_the_smallest_size_runs_and_prints_figures(path: Path, tmp_path: Path) -> None:
     done = run_in(tmp_path, sys.executable, str(path), "--smallest", OMP_NUM_THREADS="1")

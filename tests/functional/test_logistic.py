@@ -20,6 +20,9 @@ from lifecycle.dossier.layout import Layout
 from lifecycle.released import load_released
 from lifecycle.workflows.auditing import verify
 
+# Two pipelines of its own, a rehearsal and eight signatures: some three minutes.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
 NAMES = ("wine", "signs")
 PARAMS = """\
 classifiers:
