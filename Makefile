@@ -31,8 +31,8 @@ check: env  ## ruff, mypy --strict, import-linter
 docs: env  ## the documentation site in site/
 	mkdocs build --strict
 
-bench: env  ## benchmarks; each prints a ratio or a table
-	for file in benchmarks/*.py; do python $$file; done
+bench: env  ## benchmarks; each prints a ratio or a table (`--smallest` only tries one out)
+	for file in benchmarks/*.py; do python $$file || exit 1; done
 
 env: .venv/.ready
 

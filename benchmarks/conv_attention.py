@@ -4,6 +4,7 @@ Both train the network of tests/networks.py with Adam on the same minibatch, flo
 one process, so that a busy machine slows both alike. Stock: deterministic algorithms, foreach Adam.
 
     python benchmarks/conv_attention.py [--preset small|medium] [--threads 1] [--pairs 40]
+                                        [--smallest]
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import networks
+from benching import count, leave_with, parsed
 
 from lifecycle.numerics.exact import optimisers
 from lifecycle.numerics.exact.ops import ExactOps
@@ -59,9 +61,9 @@ def timed(step: Callable[[], float]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--preset", choices=PRESETS, action="append")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--pairs", type=int, default=40)
-    chosen = parser.parse_args()
+    parser.add_argument("--threads", type=count, default=1)
+    parser.add_argument("--pairs", type=count, default=40)
+    chosen = parsed(parser, preset=["small"], pairs=2)
     torch.set_num_threads(chosen.threads)
     for preset in chosen.preset or PRESETS:
         exact, size = stepper(True, *PRESETS[preset])
@@ -82,4 +84,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    leave_with(main)

@@ -2,6 +2,7 @@
 
     python benchmarks/report_size.py [--cases 1000000] [--classes 12] [--builds 10]
                                      [--discordant 100000] [--task single] [--output FILE]
+                                     [--smallest]
 
 Everything is SIMULATED: scores are drawn, no classifier is trained and no patient stands behind
 them. The series is compared by `lifecycle.consistency.agree`, in a process of its own as in the
@@ -15,7 +16,6 @@ from __future__ import annotations
 import argparse
 import pickle
 import resource
-import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benching import at_least, leave_with, parsed
 from numpy.typing import NDArray
 
 from lifecycle.consistency.agree import Agreement, Series, agree
@@ -33,7 +34,6 @@ from lifecycle.domain.classifier import (
     Classifier,
     CohortSource,
     FrozenPlan,
-    ModelPlan,
     Policy,
     PreprocessPlan,
     Recipe,
@@ -42,6 +42,7 @@ from lifecycle.domain.classifier import (
     TauPlan,
 )
 from lifecycle.domain.cohort import Pin
+from lifecycle.domain.networks import ModelPlan
 from lifecycle.domain.predictions import Cutoffs, Predictions
 from lifecycle.domain.verdict import Finding, Verdict
 from lifecycle.report.faced import face
@@ -193,14 +194,14 @@ def input_of(
     )  # fmt: skip
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name, value in (("cases", 1_000_000), ("classes", 12), ("builds", 10),
-                        ("discordant", 100_000)):  # fmt: skip
-        parser.add_argument(f"--{name}", type=int, default=value)
+    for name, value, least in (("cases", 1_000_000, 2), ("classes", 12, 2), ("builds", 10, 2),
+                               ("discordant", 100_000, 0)):  # fmt: skip
+        parser.add_argument(f"--{name}", type=at_least(least), default=value)
     parser.add_argument("--task", choices=sorted(TAU), default="single")
     parser.add_argument("--output", type=Path, help="write the page here")
-    args = parser.parse_args()
+    args = parsed(parser, cases=400, classes=3, builds=2, discordant=20)
     members, cutoffs = series_of(args), cutoffs_of(args)
     held = peak()
     agreement, agreeing, child = compared(members, cutoffs)
@@ -224,9 +225,8 @@ def main() -> None:
           f"page {done - pictured:.1f}), peak {memory / 2**30:.2f} GiB "
           f"(scores alone {held / 2**30:.2f}, with the agreement {before / 2**30:.2f}), "
           f"{size:,} bytes, of them figures {sum(map(len, drawn.values())):,}")  # fmt: skip
-    over = report > SECONDS or memory > MEMORY or size > BYTES
-    sys.exit(1 if over else 0)
+    return 1 if report > SECONDS or memory > MEMORY or size > BYTES else 0
 
 
 if __name__ == "__main__":
-    main()
+    leave_with(main)

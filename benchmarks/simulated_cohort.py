@@ -1,6 +1,7 @@
 """How far the simulated glioblastoma cohort resembles the real one, and what it costs.
 
     python benchmarks/simulated_cohort.py [--probes 20000] [--kept 5000] [--splits 18] [--seed N]
+                                         [--smallest]
 
 Prints time and memory, the digest of the values with numpy's dispatch on and off, quantiles of the
 probes' standard deviation beside those of 430 real TCGA tumours (where LIFECYCLE_REAL_DATA or
@@ -20,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from benching import at_least, count, leave_with, parsed
 from numpy.typing import NDArray
 
 from lifecycle.cohorts import preprocess
@@ -150,12 +152,14 @@ def run(settings: SimulatorSettings, kept: int, splits: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--probes", type=int, default=20_000)
-    parser.add_argument("--kept", type=int, default=5_000)
-    parser.add_argument("--splits", type=int, default=18)
-    parser.add_argument("--seed", type=int, default=None, help="the settings file's unless given")
+    parser.add_argument("--probes", type=count, default=20_000)
+    parser.add_argument("--kept", type=count, default=5_000)
+    parser.add_argument("--splits", type=count, default=18)
+    parser.add_argument(
+        "--seed", type=at_least(0), default=None, help="the settings file's unless given"
+    )
     parser.add_argument("--digest", action="store_true", help="print the digest and nothing else")
-    asked = parser.parse_args()
+    asked = parsed(parser, probes=400, kept=100, splits=2)
     settings = replace(load_settings(SETTINGS), probes=asked.probes)
     if asked.seed is not None:
         settings = replace(settings, seed=asked.seed)
@@ -166,4 +170,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    leave_with(main)

@@ -7,6 +7,7 @@ path `agree` -> `judge`.
 
     python benchmarks/soundness.py            under a minute
     python benchmarks/soundness.py --full     some minutes
+    python benchmarks/soundness.py --smallest tries it out
 
 Patients have one or several cases; a patient's cases are discordant with a probability drawn from
 a beta distribution (mean 1 - p, intra-patient correlation rho), rho = 1 meaning all or none.
@@ -17,12 +18,12 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from benching import at_least, leave_with, parsed
 from numpy.typing import NDArray
 from scipy.stats import betabinom, binom
 
@@ -42,6 +43,20 @@ SIZES: dict[str, dict[int, float]] = {  # cases a patient -> share of patients
     "1-20": {1: 0.6, 2: 0.2, 5: 0.15, 20: 0.05},
 }
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is simulated."""
+
+    full: bool
+    smallest: bool
+
+    def of(self, usual: int, many: int) -> int:
+        """How many of something: a hundredth of the usual where it is only tried out."""
+        if self.smallest:
+            return -(-usual // 100)
+        return many if self.full else usual
 
 
 @dataclass(frozen=True)
@@ -109,13 +124,13 @@ def cells(full: bool) -> Iterator[Cell]:
             yield Cell(p, n, size, rho)
 
 
-def one_test(full: bool, rng: np.random.Generator) -> bool:
+def one_test(effort: Effort, rng: np.random.Generator) -> bool:
     """Size of one test at alpha, ours beside the naive count of cases."""
-    runs = 400_000 if full else 100_000
+    runs = effort.of(100_000, 400_000)
     print(f"One test at a = {ALPHA:g}, {runs:,} rebuilds a cell (true consistency = p)")
     print("   p     n  cases/pat.  rho   false pass   95% interval      naive count of cases")
     sound, worst, naive_worst = True, 0.0, 0.0
-    for cell in cells(full):
+    for cell in cells(effort.full):
         Z, D, R = draw(cell, runs, rng)
         hits = passes(Z, D, cell.n, R, cell.p, ALPHA)
         seen, low, high = share(hits)
@@ -141,10 +156,10 @@ def exact_size(p: float, n: int, r: int, rho: float, a: float) -> float:
     return float(law[(upper_bounds(Z, n, a) <= limit) & (limit >= Z / n)].sum())
 
 
-def exact(full: bool, rng: np.random.Generator) -> bool:
+def exact(effort: Effort, rng: np.random.Generator) -> bool:
     """Worst exact size over a grid of equal cluster sizes, in units of the level."""
     del rng  # nothing is drawn
-    step = 7 if full else 37
+    step = 360 if effort.smallest else 7 if effort.full else 37
     grid = [
         (exact_size(p, n, r, rho, a) / a, p, n, r, rho, a)
         for p in (0.9, 0.95, 0.99)
@@ -161,9 +176,9 @@ def exact(full: bool, rng: np.random.Generator) -> bool:
     return worst[0] <= 1.0 + 1e-9
 
 
-def attempts(full: bool, rng: np.random.Generator) -> bool:
+def attempts(effort: Effort, rng: np.random.Generator) -> bool:
     """Any false pass within k attempts: at alpha / 2^k, and at alpha every time."""
-    runs = 400_000 if full else 100_000
+    runs = effort.of(100_000, 400_000)
     print(f"Rebuilding until it passes, {runs:,} series a row")
     print("   p     n  cases/pat.  rho  attempts  false pass   95% interval    alpha every time")
     sound = True
@@ -247,9 +262,9 @@ def silence(share_of: float) -> Rebuild:
     return rebuild
 
 
-def verdicts(full: bool, rng: np.random.Generator) -> bool:
+def verdicts(effort: Effort, rng: np.random.Generator) -> bool:
     """Whole verdicts of the gate on 300 patients with 450 cases, p = 0.95, delta = 0.10."""
-    runs = 5_000 if full else 600
+    runs = effort.of(600, 5_000)
     patients = tuple(f"p{i % 300}" for i in range(450))
     kinds: dict[str, tuple[Rebuild, bool]] = {
         "flips 5% of patients (must not pass)": (flips(0.05), True),
@@ -278,14 +293,15 @@ def main() -> int:
     """Print the tables; 1 where the gate is unsound."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--full", action="store_true", help="more cells and more rebuilds")
-    parser.add_argument("--seed", type=int, default=20260101)
-    options = parser.parse_args()
+    parser.add_argument("--seed", type=at_least(0), default=20260101)
+    options = parsed(parser)
     rng = np.random.Generator(np.random.PCG64(options.seed))
     start = time.perf_counter()
-    parts = [part(options.full, rng) for part in (one_test, exact, attempts, verdicts)]
+    effort = Effort(options.full, options.smallest)
+    parts = [part(effort, rng) for part in (one_test, exact, attempts, verdicts)]
     print(f"{'SOUND' if all(parts) else 'UNSOUND'} ({time.perf_counter() - start:.0f} s)")
     return 0 if all(parts) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave_with(main)

@@ -12,6 +12,8 @@ import subprocess
 import sys
 import time
 
+from benching import count, leave_with, parsed
+
 PEERS = {
     "lifecycle --help": [shutil.which("lifecycle") or "lifecycle", "--help"],
     "lifecycle gate --help": [shutil.which("lifecycle") or "lifecycle", "gate", "--help"],
@@ -29,8 +31,8 @@ def seconds(command: list[str]) -> float:
 def main() -> None:
     """Time all commands in turn, so that a change of the machine's speed meets all of them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=5)
-    runs = parser.parse_args().runs
+    parser.add_argument("--runs", type=count, default=5)
+    runs = parsed(parser, runs=1).runs
     for command in PEERS.values():
         seconds(command)
     taken = {name: [] for name in PEERS}
@@ -45,4 +47,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    leave_with(main)

@@ -23,8 +23,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
+from benching import count, leave_with, parsed
 
-from lifecycle.domain.classifier import ModelPlan, Numerics, Recipe
+from lifecycle.domain.classifier import Numerics, Recipe
+from lifecycle.domain.networks import ModelPlan
 from lifecycle.models.build import build_model
 from lifecycle.numerics.minibatch import Minibatch
 from lifecycle.numerics.modes import numerics_mode
@@ -80,8 +82,8 @@ class Side:
 class Stream:
     """Numbers that are read and written in place."""
 
-    def __init__(self, threads: int) -> None:
-        self.data = np.ones(40_000_000)
+    def __init__(self, threads: int, size: int) -> None:
+        self.data = np.ones(size)
         self.parts = np.array_split(self.data, threads)
         self.pool = ThreadPoolExecutor(threads)
 
@@ -98,16 +100,17 @@ class Stream:
 def main() -> None:
     """Print one line a k."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--width", type=int, default=51_000)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--blocks", type=int, default=9)
-    parser.add_argument("--steps", type=int, default=15)
-    parser.add_argument("--k", type=int, nargs="*", default=[1, 4, 8])
-    options = parser.parse_args()
+    parser.add_argument("--width", type=count, default=51_000)
+    parser.add_argument("--threads", type=count, default=2)
+    parser.add_argument("--blocks", type=count, default=9)
+    parser.add_argument("--steps", type=count, default=15)
+    parser.add_argument("--stream", type=count, default=40_000_000, help="numbers in the stream")
+    parser.add_argument("--k", type=count, nargs="+", default=[1, 4, 8])
+    options = parsed(parser, width=600, blocks=2, steps=2, k=[8], stream=100_000)
     moved = 6 * 8 * options.width * 128
     print(f"{options.width}-128-32-{CLASSES}, float64, {options.threads} threads")
     print("  k   exact ms (update)   stock ms   exact / stock (range)     of the stream (range)")
-    stream = Stream(options.threads)
+    stream = Stream(options.threads, options.stream)
     for k in options.k:
         first = max(20, CASES // k)
         sides = [Side(m, options.width, k, options.threads) for m in ("exact", "deterministic")]
@@ -131,4 +134,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    leave_with(main)

@@ -16,6 +16,7 @@ from lifecycle.cohorts.tables import MISSING
 from lifecycle.domain.classifier import ECG_SOURCES, CohortSource, Task
 from lifecycle.domain.cohort import Cohort
 from lifecycle.domain.names import fault_of_name
+from lifecycle.domain.sheets import fault_in_sheets
 from lifecycle.errors import UnusableInputError
 
 Progress = Callable[[str], None]
@@ -66,7 +67,7 @@ def _require_plain_names(source: CohortSource, cohort: Cohort) -> None:
     kinds = {"case": cohort.ids, "patient": cohort.patients, "group": cohort.groups}
     for kind, names in kinds.items():
         for case, name in zip(cohort.ids, names, strict=True):
-            fault = fault_of_name(name)
+            fault = fault_of_name(name) or fault_in_sheets(name)
             if fault is not None:
                 raise UnusableInputError(
                     f"{source.path}: {kind} {name!r} of case {case!r}: {fault}; correct it"

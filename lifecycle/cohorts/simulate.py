@@ -23,8 +23,8 @@ from ruamel.yaml.error import YAMLError
 from lifecycle.cohorts import simulate_plan, simulate_probes
 from lifecycle.cohorts.simulate_plan import NAMES, PartName, Plan
 from lifecycle.cohorts.simulate_probes import BLOCK
-from lifecycle.domain.classifier import STRICT, Count
 from lifecycle.domain.cohort import Cohort
+from lifecycle.domain.limits import STRICT, Count
 from lifecycle.errors import UnusableInputError
 
 SIMULATOR = "gbm-methylation 1"  # the number changes with any bit of any cohort

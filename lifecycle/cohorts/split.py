@@ -39,6 +39,7 @@ import numpy as np
 
 from lifecycle.domain.classifier import FrozenPlan, Part, SplitPlan
 from lifecycle.domain.cohort import Cohort
+from lifecycle.domain.sheets import csv_text
 from lifecycle.dossier.files import write_whole
 from lifecycle.errors import ExpectationError, UnusableInputError
 from lifecycle.numerics.streams import raw
@@ -446,11 +447,8 @@ def write_parts(path: Path, parts: Mapping[str, Part], order: Sequence[str]) -> 
     cases = list(dict.fromkeys(order))
     if set(cases) != set(parts):
         raise ValueError("`order` and `parts` name different cases")
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_HEADER)
-    writer.writerows([case, parts[case]] for case in cases)
-    write_whole(path, text.getvalue().encode("utf-8"))
+    text = csv_text([_HEADER, *([case, parts[case]] for case in cases)])
+    write_whole(path, text.encode("utf-8"))
 
 
 def read_parts(path: Path) -> dict[str, Part]:

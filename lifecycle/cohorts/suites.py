@@ -22,7 +22,8 @@ import pandas as pd
 
 from lifecycle.cohorts.ecg.limits import SignalThresholds
 from lifecycle.cohorts.summaries import BETWEEN_CLASSES
-from lifecycle.domain.classifier import Count, Share, Task
+from lifecycle.domain.classifier import Task
+from lifecycle.domain.limits import Count, Share
 
 Severity = Literal["critical", "warning"]
 Suite = Literal["cases", "features", "leads", "recordings", "split"]

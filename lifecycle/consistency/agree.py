@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
+from lifecycle.consistency.calls import said
 from lifecycle.consistency.figures import (
     Codes,
     Figures,
@@ -29,13 +30,13 @@ from lifecycle.consistency.figures import (
     series_cells,
     unit_codes,
 )
-from lifecycle.domain.classifier import STRICT, Task
+from lifecycle.domain.classifier import Task
 from lifecycle.domain.digests import canonical_json
+from lifecycle.domain.limits import STRICT
 from lifecycle.domain.predictions import Calls
 from lifecycle.errors import UnusableInputError, UsageError
 from lifecycle.records.format import explain, plain
 
-INCONCLUSIVE = "inconclusive"
 NO_ACTION = "(no action stated)"
 
 
@@ -279,18 +280,6 @@ def to_actions(calls: Calls, actions: Mapping[str, str]) -> Calls:
         state[(own == 1).any(axis=1), j] = 1
     top = np.array([names.index(action) for action in of_class], dtype=np.intp)[calls.argmax]
     return replace(calls, classes=names, state=state, argmax=top)
-
-
-def said(calls: Calls, i: int) -> str:
-    """What a build says of case i: its classes joined with `|`, or `inconclusive`.
-
-    A multi-label case that is ruled out for all its reported classes says `none of them`.
-    """
-    row = calls.state[i]
-    yes = [name for name, state in zip(calls.classes, row.tolist(), strict=True) if state == 1]
-    if yes:
-        return "|".join(yes)
-    return "none of them" if (row == -1).any() else INCONCLUSIVE
 
 
 def to_json(agreement: Agreement) -> dict[str, Any]:

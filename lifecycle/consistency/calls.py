@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from lifecycle.domain.names import INCONCLUSIVE, JOINT, NONE
 from lifecycle.domain.predictions import Calls, Cutoffs, Predictions
 from lifecycle.errors import UnusableInputError, UsageError
 
 KNOWN_STATUS = ("proposed", "provisional", "refused", "given")  # given: a person stated tau
+# What is said of one class of a case, by its state.
+STATES = {1: "yes", 0: INCONCLUSIVE, -1: "no"}
+
 REFUSED_YES = "refused_yes"  # evidence keys: classes whose cutoff was refused by itself
 REFUSED_NO = "refused_no"
 
@@ -53,6 +57,20 @@ def call(predictions: Predictions, cutoffs: Cutoffs) -> Calls:
         ties=_ties(predictions.scores),
         task=predictions.task,
     )
+
+
+def said(calls: Calls, i: int) -> str:
+    """The call of case i in words: in every list, table, report and file the same.
+
+    The names of its classes joined by `|`; `none` where every class is ruled out; `inconclusive`
+    where no class is called and not every one is ruled out. Of a single-label case that is its
+    class, or `inconclusive`.
+    """
+    row = calls.state[i].tolist()
+    called = [name for name, state in zip(calls.classes, row, strict=True) if state == 1]
+    if called:
+        return JOINT.join(called)
+    return INCONCLUSIVE if 0 in row else NONE
 
 
 def _single(predictions: Predictions, cutoffs: Cutoffs) -> NDArray[np.int8]:

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lifecycle.domain.classifier import STRICT
+from lifecycle.domain.limits import STRICT
 from lifecycle.stats.intervals import upper_bound, wilson
 
 Unit = Literal["patient", "component"]

@@ -8,11 +8,22 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
-from lifecycle.domain.names import fault_of_name
+from lifecycle.domain.limits import (
+    STRICT,
+    Count,
+    Measures,
+    Name,
+    NotNegative,
+    OpenShare,
+    Positive,
+    Share,
+)
+from lifecycle.domain.names import fault_of_class
+from lifecycle.domain.networks import Plan, network_of
 
 Task = Literal["single", "multi"]
 Origin = Literal["real", "simulated"]
@@ -21,24 +32,8 @@ Init = Literal[
 ]  # fmt: skip
 Part = Literal["training", "holdout", "frozen", "aside"]
 
-Positive = Annotated[float, Gt(0)]
-NotNegative = Annotated[float, Ge(0)]
-Count = Annotated[int, Ge(1)]
-Size = Annotated[int, Ge(1), Le(16_384)]  # of a layer: far beyond any network that fits a machine
-Share = Annotated[float, Ge(0), Le(1)]
-OpenShare = Annotated[float, Gt(0), Lt(1)]
-Dropout = Annotated[float, Ge(0), Lt(1)]
-Name = Annotated[str, MinLen(1)]
-
-# A version names files; `|` joins the classes of a multi-label case.
+# A version names files.
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}\Z")
-
-# Columns of a predictions file that are no classes.
-RESERVED = ("case_id", "patient_id", "group_id", "label")
-SUBGROUP = "subgroup:"
-
-# Read by params: an unknown key is an error, and so is an infinity.
-STRICT: dict[str, Any] = {"extra": "forbid", "allow_inf_nan": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +124,7 @@ class CohortSource:
     path: Name
     part: Literal["training", "frozen"] = "training"
     dataset: Literal["breast_cancer", "wine", "iris", "digits"] | None = None
-    measures: Literal["beta", "table", "ecg"] = "beta"
+    measures: Measures = "beta"
     signal: SignalPlan | None = None
     orientation: Literal["auto", "samples-in-rows", "features-in-rows"] = "auto"
     separator: Name | None = None
@@ -217,84 +212,6 @@ class PreprocessPlan:
     epsilon: Annotated[float, Gt(0), Lt(0.5)] = 1e-3
     features: Count | None = None
     filters: tuple[Name, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ModelPlan:
-    """The network: `mlp` of linear, LayerNorm (affine), softshrink (seed 002, IV.C)."""
-
-    __pydantic_config__ = STRICT
-    kind: Literal["mlp"] = "mlp"
-    hidden: tuple[Size, ...] = (128, 32)
-    softshrink: NotNegative = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class ResidualPlan:
-    """The ECG Baseline: a residual network of convolutions with BatchNorm (seed 000, methods).
-
-    Attributes:
-        widths: channels of each stage.
-        blocks: residual blocks of each stage.
-        stem_stride: stride of the first convolution.
-        dropout: rates before the last two linear maps.
-    """
-
-    __pydantic_config__ = STRICT
-    kind: Literal["ecg-baseline"]
-    widths: Annotated[tuple[Size, ...], MinLen(1)] = (64, 128, 256)
-    blocks: Annotated[tuple[Size, ...], MinLen(1)] = (3, 4, 3)
-    stem_stride: Size = 2
-    dropout: tuple[Dropout, Dropout] = (0.5, 0.25)
-
-    def __post_init__(self) -> None:
-        """A number of blocks for every stage."""
-        if len(self.widths) != len(self.blocks):
-            raise ValueError("`widths` and `blocks` must be of one length")
-
-
-@dataclass(frozen=True, slots=True)
-class ConformerPlan:
-    """The ECG Conformer: bottleneck residual stages, then Conformer blocks (seeds 000, 001).
-
-    Attributes:
-        base: channels of the bottleneck and of the stem.
-        width: channels of the stages' output and of the Conformer blocks.
-        stages: bottleneck blocks of each stage.
-        kernel: length of the convolutions in the stages and of the depthwise ones.
-        stem_stride: stride of the first convolution (average pooling by 2 follows).
-        conformers: Conformer blocks.
-        heads: attention heads.
-        expansion: feed-forward width over `width`.
-        features: outputs of the map before the head.
-        dropout: rate in the Conformer blocks.
-        penalty: weight of the activation penalty in the loss, the mean square of the features
-            beyond the number of classes (the reference has 0.01).
-    """
-
-    __pydantic_config__ = STRICT
-    kind: Literal["ecg-conformer"]
-    base: Size = 40
-    width: Size = 160
-    stages: Annotated[tuple[Size, ...], MinLen(1)] = (3, 4, 23)
-    kernel: Size = 5
-    stem_stride: Size = 2
-    conformers: Annotated[int, Ge(0)] = 3
-    heads: Size = 4
-    expansion: Size = 2
-    features: Size = 14
-    dropout: Dropout = 0.0
-    penalty: NotNegative = 0.0
-
-    def __post_init__(self) -> None:
-        """What the layers ask of their sizes."""
-        if self.width % self.heads:
-            raise ValueError("`width` must be a multiple of `heads`")
-        if self.kernel % 2 == 0:
-            raise ValueError("`kernel` must be odd")
-
-
-Plan = ModelPlan | ResidualPlan | ConformerPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -475,14 +392,6 @@ class Policy:
     )
 
 
-def _fault_of_class(name: str) -> str | None:
-    if "|" in name:
-        return "`|` joins the classes of a multi-label case"
-    if name in RESERVED or name.startswith(SUBGROUP):
-        return "a column of the predictions file has this name"
-    return None
-
-
 def _require_fitting_folds(frozen: FrozenPlan, split: SplitPlan) -> None:
     if frozen.folds is not None and split.folds is None:
         raise ValueError("`frozen.folds` needs `split.folds`, the folds of the holdout")
@@ -521,7 +430,7 @@ class Classifier:
         if not _VERSION.match(self.version):
             raise ValueError(f"`version` {self.version!r}: use letters, digits, `.+_-`, at most 64")
         for name in self.classes:
-            fault = fault_of_name(name) or _fault_of_class(name)
+            fault = fault_of_class(name)
             if fault is not None:
                 raise ValueError(f"class {name!r}: {fault}")
         if len(set(self.classes)) != len(self.classes):
@@ -540,8 +449,9 @@ class Classifier:
         if self.tau.mode == "one" and self.tau.positive is None and self.task == "single":
             raise ValueError("`tau.positive` is needed where `tau.mode` is `one`")
         _require_fitting_folds(self.frozen, self.split)
-        if isinstance(self.model, ModelPlan) == (self.cohort.measures == "ecg"):
+        known = network_of(self.model.kind).measures
+        if self.cohort.measures not in known:
             raise ValueError(
                 f"`model.kind: {self.model.kind}` cannot learn from `cohort.measures: "
-                f"{self.cohort.measures}`"
+                f"{self.cohort.measures}`, only from {', '.join(known)}"
             )

@@ -21,9 +21,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from lifecycle.domain.classifier import RESERVED, SUBGROUP, Task
-from lifecycle.domain.names import fault_of_name
+from lifecycle.domain.classifier import Task
+from lifecycle.domain.names import RESERVED, SUBGROUP, fault_of_class, fault_of_name
 from lifecycle.domain.predictions import Predictions
+from lifecycle.domain.sheets import csv_text, fault_in_sheets
 from lifecycle.dossier.files import read_regular, write_whole
 from lifecycle.errors import IntegrityError, UnusableInputError
 from lifecycle.records.builds import PREDICTIONS
@@ -118,13 +119,38 @@ def read_csv(
         subgroups={n.removeprefix(SUBGROUP): column(n) for n in header if n.startswith(SUBGROUP)},
     )
     check(predictions, str(path), tolerance)
+    require_foreign_names(predictions, str(path))
     return predictions
+
+
+def require_foreign_names(predictions: Predictions, where: str) -> None:
+    """Refuse names of another's file that would be taken for another thing, or be run.
+
+    Files of our own are not asked: params.yaml and the import refuse such names, and what was
+    signed before they did so must be readable for ever.
+
+    Raises:
+        UnusableInputError: names `where`, the name and why.
+    """
+    for column, names in (("case_id", predictions.ids), ("patient_id", predictions.patients),
+                          ("group_id", predictions.groups)):  # fmt: skip
+        for row, name in enumerate(names, 1):
+            fault = fault_in_sheets(name)
+            if fault is not None:
+                raise UnusableInputError(f"{where}, row {row}: {column} {name!r}: {fault}")
+    for name in predictions.classes:
+        fault = fault_of_class(name)
+        if fault is not None:
+            raise UnusableInputError(f"{where}: class column {name!r}: {fault}; rename it")
 
 
 def write_csv(path: Path | str, predictions: Predictions) -> None:
     """Write CSV whose decimals are the shortest that read back to the same float64.
 
-    A name ending in `.gz` is compressed (without a time stamp: same content, same bytes).
+    For programs, which read it back: no character of a name is changed, so a spreadsheet may run
+    one that begins with `=`.
+
+    A path ending in `.gz` is compressed (without a time stamp: same content, same bytes).
 
     Raises:
         UnusableInputError: the predictions are malformed.
@@ -132,12 +158,10 @@ def write_csv(path: Path | str, predictions: Predictions) -> None:
     """
     check(predictions, str(path), IMPORTED)
     texts = _text_columns(predictions)
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*texts, *predictions.classes])
+    rows = [[*texts, *predictions.classes]]
     for i, scores in enumerate(predictions.scores.tolist()):
-        writer.writerow([*(column[i] for column in texts.values()), *map(repr, scores)])
-    data = out.getvalue().encode("utf-8")
+        rows.append([*(column[i] for column in texts.values()), *map(repr, scores)])
+    data = csv_text(rows).encode("utf-8")
     write_whole(Path(path), gzip.compress(data, mtime=0) if str(path).endswith(".gz") else data)
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lifecycle.domain.classifier import ConformerPlan, ModelPlan, Numerics, Plan, Recipe
-from lifecycle.models.ecg_baseline import EcgBaseline
-from lifecycle.models.ecg_conformer import EcgConformer
+from lifecycle.domain.classifier import Numerics, Recipe
+from lifecycle.domain.networks import Plan, network_of
 from lifecycle.models.initialisation.apply import initialise
-from lifecycle.models.mlp import MLP
 from lifecycle.models.network import Network
 from lifecycle.numerics.exact.ops import ExactOps
 from lifecycle.numerics.modes import ops_for
-from lifecycle.numerics.ops import Ops
 
 
 def build_model(plan: Plan, recipe: Recipe, features: int, classes: int) -> Network:
@@ -29,12 +29,13 @@ def build_model(plan: Plan, recipe: Recipe, features: int, classes: int) -> Netw
         classes: C, outputs.
 
     Raises:
-        UnusableInputError: exact arithmetic cannot do what the network is made of.
+        UnusableInputError: exact arithmetic cannot do what the network is made of, or there is no
+            such network.
     """
     if recipe.init == "torch":
         torch.manual_seed(recipe.seed)
     ops = ops_for(recipe.numerics)
-    model = _network(plan, ops, features, classes).double()
+    model = builder_of(plan.kind)(features, classes, plan, ops).double()
     model.seed = recipe.seed
     initialise(model, recipe.init, recipe.seed)
     if isinstance(ops, ExactOps):
@@ -42,12 +43,15 @@ def build_model(plan: Plan, recipe: Recipe, features: int, classes: int) -> Netw
     return model if recipe.numerics.dtype == "float64" else model.float()
 
 
-def _network(plan: Plan, ops: Ops, features: int, classes: int) -> Network:
-    if isinstance(plan, ModelPlan):
-        return MLP(features, classes, plan, ops)
-    if isinstance(plan, ConformerPlan):
-        return EcgConformer(features, classes, plan, ops)
-    return EcgBaseline(features, classes, plan, ops)
+def builder_of(kind: str) -> Callable[..., Network]:
+    """The class of a kind of network, imported now.
+
+    Raises:
+        UnusableInputError: there is no such kind.
+    """
+    module, _, name = network_of(kind).builder.partition(":")
+    found: Any = getattr(import_module(module), name)
+    return found  # type: ignore[no-any-return]
 
 
 def portable(recipe: Recipe) -> Recipe:

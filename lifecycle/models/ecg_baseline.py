@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from lifecycle.domain.classifier import ResidualPlan
+from lifecycle.domain.networks import ResidualPlan
 from lifecycle.models.blocks import ConvNormReLU, affine, mean_and_max
 from lifecycle.models.network import Network, Stages
 from lifecycle.numerics.ops import Ops

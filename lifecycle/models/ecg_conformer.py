@@ -10,7 +10,7 @@ from itertools import chain
 
 from torch import Tensor, nn
 
-from lifecycle.domain.classifier import ConformerPlan
+from lifecycle.domain.networks import ConformerPlan
 from lifecycle.models.blocks import (
     Bottleneck,
     ConformerBlock,

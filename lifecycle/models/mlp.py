@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from lifecycle.domain.classifier import ModelPlan
+from lifecycle.domain.networks import ModelPlan
 from lifecycle.models.network import Network
 from lifecycle.numerics.ops import Ops
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from lifecycle.domain.classifier import Classifier, Plan
+from lifecycle.domain.classifier import Classifier
+from lifecycle.domain.networks import DEFAULT, NETWORKS, network_of
 from lifecycle.errors import UnusableInputError, UsageError
 
 PARAMS = "params.yaml"
@@ -101,36 +102,38 @@ def _typed(name: str, section: object) -> Classifier:
     try:
         return TypeAdapter(Classifier).validate_json(text, strict=True)
     except ValidationError as error:
-        raise UnusableInputError(_explain(name, _plan_of(section), error)) from None
+        raise UnusableInputError(_explain(name, section, error)) from None
 
 
-def _plan_of(section: Any) -> str:
-    """The value that `model` must be by its `kind`; that of the default where it has none."""
-    model = section.get("model") if isinstance(section, dict) else None
-    kind = model.get("kind") if isinstance(model, dict) else None
-    return next((plan.__name__ for plan in get_args(Plan) if _kind(plan) == kind), "ModelPlan")
-
-
-def _kind(plan: Any) -> str:
-    return str(get_args(get_type_hints(plan)["kind"])[0])
-
-
-def _explain(name: str, plan: str, error: ValidationError) -> str:
+def _explain(name: str, section: Any, error: ValidationError) -> str:
     """Every fault of a section, one line each, named by its full key.
 
-    pydantic tries every kind of model; the faults of the one that was meant are told.
+    pydantic tries every kind of network; the faults of the one that was meant are told, or that
+    there is no such kind.
     """
-    plans = {one.__name__ for one in get_args(Plan)}
+    try:
+        meant = network_of(_kind_of(section)).settings.__name__
+    except UnusableInputError as unknown:
+        meant, no_kind = "", [f"{PARAMS}: classifiers.{name}.model.kind: {unknown}"]
+    else:
+        no_kind = []
+    every = {network.settings.__name__ for network in NETWORKS.values()}
     lines = []
     for fault in error.errors(include_url=False):
         place = [str(part) for part in fault["loc"]]
-        if place[:1] == ["model"] and len(place) > 1 and place[1] in plans:
-            if place[1] != plan:
+        if place[:1] == ["model"] and len(place) > 1 and place[1] in every:
+            if place[1] != meant:
                 continue
             del place[1]
         key = ".".join(["classifiers", name, *place])
         lines.append(f"{PARAMS}: {key}: {_said(fault)}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *no_kind])
+
+
+def _kind_of(section: Any) -> object:
+    """What a section says that its network is; the default where it says nothing."""
+    model = section.get("model") if isinstance(section, dict) else None
+    return model.get("kind", DEFAULT) if isinstance(model, dict) else DEFAULT
 
 
 def _said(fault: Any) -> str:

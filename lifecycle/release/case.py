@@ -17,9 +17,10 @@ from lifecycle.consistency.agree import Agreement, Series, agree
 from lifecycle.consistency.align import align, take
 from lifecycle.consistency.calls import call
 from lifecycle.consistency.tau import choose
-from lifecycle.domain.classifier import STRICT, Origin, Policy, Task, TauPlan
+from lifecycle.domain.classifier import Origin, Policy, Task, TauPlan
 from lifecycle.domain.cohort import Pin
 from lifecycle.domain.digests import canonical_json, sha256
+from lifecycle.domain.limits import STRICT
 from lifecycle.domain.predictions import Cutoffs, Predictions
 from lifecycle.domain.verdict import Verdict
 from lifecycle.dossier import builds as kept

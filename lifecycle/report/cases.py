@@ -9,7 +9,7 @@ from heapq import nsmallest
 import numpy as np
 
 from lifecycle.consistency.agree import Agreement, Discordant
-from lifecycle.consistency.calls import call
+from lifecycle.consistency.calls import STATES, call
 from lifecycle.report.margins import Limits, firmness, limits, signed
 from lifecycle.report.source import ReportInput
 from lifecycle.report.tables import Cell, Table, table
@@ -20,7 +20,6 @@ LINES = 400  # lines of cases whose builds stand below each other
 COLUMNS = 4  # more builds than this go below each other instead of beside each other
 WHOLE = "discordant.csv"  # of the comparison: every case
 
-_STATES = {1: "yes", 0: "inconclusive", -1: "no"}
 _CAPTIONS = {
     "discordant": "Discordant cases: what each build reports, with its scores",
     "conversions": "Conversions: reported by some builds, inconclusive in others",
@@ -137,4 +136,4 @@ def _state(data: ReportInput, name: str, score: float) -> str:
     alone = replace(
         data.frozen, ids=("",), patients=("",), groups=("",), labels=None, scores=row, subgroups={}
     )
-    return _STATES[int(call(alone, data.cutoffs).state[0, at])]
+    return STATES[int(call(alone, data.cutoffs).state[0, at])]

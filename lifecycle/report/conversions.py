@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from lifecycle.consistency.agree import INCONCLUSIVE
+from lifecycle.consistency.calls import STATES
+from lifecycle.domain.names import INCONCLUSIVE
 from lifecycle.domain.predictions import Calls
 from lifecycle.report import palette
 from lifecycle.report.drawing import draw
@@ -30,7 +31,7 @@ SQUARE = 12  # classes up to which the matrix is shown whole
 MOVES = 50  # moves listed where it is not
 
 Counts = NDArray[np.int64]
-_STATES = ("no", INCONCLUSIVE, "yes")
+_STATES = tuple(STATES[state] for state in (-1, 0, 1))
 _CHANGES = ((2, 0), (0, 2), (2, 1), (0, 1), (1, 2), (1, 0))  # of _STATES, from and to
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lifecycle.consistency.calls import STATES
+from lifecycle.domain.names import INCONCLUSIVE
 from lifecycle.domain.verdict import Finding
 from lifecycle.report.faced import Faced, reported
 from lifecycle.report.source import ReportInput
@@ -186,7 +188,7 @@ def _confusion(faced: Faced) -> Table:
     counts = np.zeros((C, C + 1), dtype=np.int64)
     for j in range(C):
         counts[j] = np.bincount(says[known & truth[:, j]], minlength=C + 1)
-    columns = (*frozen.classes, "inconclusive")
+    columns = (*frozen.classes, INCONCLUSIVE)
     if C > SQUARE:
         return _confusion_list(counts, columns)
     rows = [
@@ -221,8 +223,8 @@ def _multi_accuracy(faced: Faced) -> Table:
         cells = [(known & (truth[:, j] == has) & (state == says)) for has in (True, False)
                  for says in (1, 0, -1)]  # fmt: skip
         rows.append([name, *(f"{int(cell.sum()):,}" for cell in cells)])
-    head = ("class", "has it: yes", "has it: inconclusive", "has it: no", "has it not: yes",
-            "has it not: inconclusive", "has it not: no")  # fmt: skip
+    said = [STATES[state] for state in (1, 0, -1)]
+    head = ("class", *(f"{has}: {state}" for has in ("has it", "has it not") for state in said))
     return table("The candidate against the reference classes, by class", head, rows)
 
 

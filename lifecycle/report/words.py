@@ -6,6 +6,7 @@ import numpy as np
 
 from lifecycle.consistency.agree import Agreement
 from lifecycle.consistency.calls import REFUSED_NO, REFUSED_YES
+from lifecycle.domain.names import NONE
 from lifecycle.domain.predictions import Calls, Cutoffs
 from lifecycle.domain.verdict import Finding, Status
 from lifecycle.report.faced import Faced, reported
@@ -131,7 +132,9 @@ GLOSSARY = (
     ("tau (critical value)", "The score at or above which a call is reportable. It was chosen once "
      "on the holdout of the version's first build, and is then frozen."),
     ("reportable, inconclusive", "A case whose call reaches tau is reportable; below tau it is "
-     "inconclusive, and the clinic gets no class."),
+     "inconclusive, and the clinic gets no class. A case that can have several classes is "
+     f"inconclusive where none is called and not every one is ruled out, and `{NONE}` where every "
+     "one is."),
     ("frozen clinical test set", "The cases on which all builds of a version are compared. Pinned "
      "by digest, never trained on."),
     ("|S|, |R|, |D|", "|S|: cases looked at. |R|: those that all compared builds report. |D|: "

@@ -7,15 +7,13 @@ follows it; a spreadsheet computes a cell that begins with `=`.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
+
+from lifecycle.domain import sheets
 
 LONGEST_NOTE = 7900  # characters; MLflow cuts longer tags at 8,000, in silence
 _GAP = 2 * "\N{NO-BREAK SPACE}"  # MLflow draws tables without space between their columns
 _MARKUP = frozenset("&<>[]!*_|\\`~#$^{}@")
-_FORMULA = ("=", "+", "-", "@", "\N{FULLWIDTH EQUALS SIGN}", "\N{FULLWIDTH PLUS SIGN}",
-            "\N{FULLWIDTH HYPHEN-MINUS}", "\N{FULLWIDTH COMMERCIAL AT}")  # fmt: skip
 
 
 def plain(text: str) -> str:
@@ -36,9 +34,8 @@ def markdown(text: str) -> str:
 
 
 def cell(text: str) -> str:
-    """The text as a spreadsheet keeps it: never a formula."""
-    seen = plain(text)
-    return f"'{seen}" if seen.lstrip().startswith(_FORMULA) else seen
+    """The text as a table of MLflow and a spreadsheet show it: all of it seen, never a formula."""
+    return sheets.cell(plain(text))
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -66,17 +63,13 @@ def within(lines: Sequence[str], rest: str, longest: int = LONGEST_NOTE) -> str:
 
 def as_csv(rows: Sequence[Mapping[str, object]], head: Sequence[str]) -> str:
     """Rows as CSV for people: text is made harmless, numbers stay exact, None is empty."""
-    sheet = io.StringIO()
-    writer = csv.writer(sheet, lineterminator="\n")
-    writer.writerow([cell(name) for name in head])
-    writer.writerows([_csv_value(row[name]) for name in head] for row in rows)
-    return sheet.getvalue()
+    return sheets.sheet(
+        [list(map(plain, head)), *([_seen(row[name]) for name in head] for row in rows)]
+    )
 
 
-def _csv_value(value: object) -> object:
-    if value is None:
-        return ""
-    return value if isinstance(value, (int, float)) else cell(str(value))
+def _seen(value: object) -> object:
+    return plain(value) if isinstance(value, str) else value
 
 
 def _escape(char: str) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lifecycle.tracking.notes import plain
+from lifecycle.tracking.notes import cell, plain
 from lifecycle.tracking.store import experiment_id, mlflow_at
 from lifecycle.tracking.system import system_metrics
 
@@ -316,11 +316,11 @@ def _table(rows: Sequence[Mapping[str, object]]) -> dict[str, object]:
     shown = list(rows)[:TABLE_ROWS]
     columns = list(shown[0]) if shown else []
     data = [[_shown(row[column]) for column in columns] for row in shown]
-    return {"columns": [plain(column) for column in columns], "data": data}
+    return {"columns": [cell(column) for column in columns], "data": data}
 
 
 def _shown(value: object) -> object:
-    return plain(value) if isinstance(value, str) else value
+    return cell(value) if isinstance(value, str) else value
 
 
 def _exists(mlflow: Any, run_id: str) -> bool:

@@ -9,7 +9,8 @@ from itertools import product
 
 from joblib import Parallel, delayed
 
-from lifecycle.domain.classifier import Plan, Recipe, SearchPlan
+from lifecycle.domain.classifier import Recipe, SearchPlan
+from lifecycle.domain.networks import Plan
 from lifecycle.training.trainer import Examples, train
 
 LOW, HIGH = -6, -2  # exponents of the grid's ends, for both rates

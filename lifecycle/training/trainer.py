@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lifecycle.domain.classifier import Plan, Recipe, Task
+from lifecycle.domain.classifier import Recipe, Task
+from lifecycle.domain.networks import Plan
 from lifecycle.errors import UnusableInputError
 from lifecycle.models.build import build_model, tensors_of
 from lifecycle.models.network import Network

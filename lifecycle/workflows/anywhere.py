@@ -16,7 +16,7 @@ from lifecycle.domain.predictions import Cutoffs, Predictions
 from lifecycle.domain.verdict import Status, worst
 from lifecycle.dossier.builds import frozen_predictions, read_builds
 from lifecycle.dossier.files import write_whole
-from lifecycle.dossier.predictions import read_csv, read_parquet
+from lifecycle.dossier.predictions import read_csv, read_parquet, require_foreign_names
 from lifecycle.errors import ExitCode, UsageError
 from lifecycle.gate.criteria import judge_consistency
 from lifecycle.stats.intervals import attempt_level, patients_needed
@@ -82,6 +82,7 @@ def _read_all(question: Question) -> dict[str, Predictions]:
     for path in question.files:
         if path.suffix == ".parquet":
             named[str(path)] = read_parquet(path)
+            require_foreign_names(named[str(path)], str(path))
         else:
             named[str(path)] = read_csv(path, tolerance=question.tolerance)
     return named

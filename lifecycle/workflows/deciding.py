@@ -8,6 +8,7 @@ from typing import Any
 from lifecycle.consistency import agree as agreeing
 from lifecycle.consistency.tau import choose, curve
 from lifecycle.domain.predictions import Cutoffs, Predictions
+from lifecycle.domain.sheets import sheet
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier.attempts import read_attempts, require_attempts
 from lifecycle.dossier.builds import Build
@@ -204,20 +205,13 @@ def _agreement_said(entry: Mapping[str, Any], agreement: agreeing.Agreement | No
 
 
 def cases_csv(agreement: agreeing.Agreement | None) -> str:
-    """Discordant and converted cases as CSV for people; a leading = + - @ is made harmless."""
-    if agreement is None:
-        return "case,patient,kind\n"
-    head = ["case", "patient", "kind", *agreement.names]
-    rows = [(kind, one) for kind, many in _listed(agreement) for one in many]
-    lines = [[one.case, one.patient, kind, *(one.calls[n] for n in agreement.names)]
-             for kind, one in rows]  # fmt: skip
-    return "".join(",".join(_cell(text) for text in line) + "\n" for line in [head, *lines])
+    """Discordant and converted cases as CSV for people."""
+    names = () if agreement is None else agreement.names
+    listed = [] if agreement is None else _listed(agreement)
+    rows = [[one.case, one.patient, kind, *(one.calls[name] for name in names)]
+            for kind, many in listed for one in many]  # fmt: skip
+    return sheet([["case", "patient", "kind", *names], *rows])
 
 
 def _listed(agreement: agreeing.Agreement) -> list[tuple[str, tuple[agreeing.Discordant, ...]]]:
     return [("discordant", agreement.discordant), ("conversion", agreement.conversions)]
-
-
-def _cell(text: str) -> str:
-    safe = f"'{text}" if text.lstrip()[:1] in ("=", "+", "-", "@") else text
-    return '"' + safe.replace('"', '""') + '"' if any(c in safe for c in ',"\n\r') else safe

@@ -6,10 +6,8 @@ Created whole or not at all; what is there already is never overwritten.
 
 from __future__ import annotations
 
-import csv
 import errno
 import fcntl
-import io
 import json
 import os
 import re
@@ -24,9 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lifecycle.consistency.calls import call
+from lifecycle.consistency.calls import call, said
 from lifecycle.domain.digests import canonical_json, sha256
-from lifecycle.domain.predictions import Calls, Predictions
+from lifecycle.domain.predictions import Predictions
+from lifecycle.domain.sheets import sheet
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier.files import writing
 from lifecycle.dossier.layout import Layout
@@ -65,7 +64,6 @@ _EXPORT = ".export-"
 # As `_aside` names it: the target, the process and what mkdtemp adds.
 _LEFT_OVER = re.compile(rf"\..+{re.escape(_EXPORT)}([0-9]{{1,9}})-[a-z0-9_]{{8}}", re.DOTALL)
 _TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR)
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run such a cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,26 +297,12 @@ def _predictions(facts: Facts) -> str:
     """Calls and scores of every frozen case, for people and their spreadsheets."""
     scores = kept.frozen_predictions(facts.build)
     calls = call(scores, facts.cutoffs)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["case_id", "patient_id", "label", "call", *map(_cell, scores.classes)])
+    rows: list[list[object]] = [["case_id", "patient_id", "label", "call", *scores.classes]]
     for at, case in enumerate(scores.ids):
         label = scores.labels[at] if scores.labels is not None else ""
-        row = [case, scores.patients[at], label, said_of(calls, at)]
-        writer.writerow([*map(_cell, row), *(repr(float(v)) for v in scores.scores[at])])
-    return text.getvalue()
-
-
-def said_of(calls: Calls, at: int) -> str:
-    """The call of a case in words."""
-    yes = [name for name, one in zip(calls.classes, calls.state[at], strict=True) if one == 1]
-    if yes:
-        return "|".join(yes)
-    return "inconclusive" if (calls.state[at] == 0).any() else "none"
-
-
-def _cell(text: str) -> str:
-    return f"'{text}" if text.lstrip()[:1] in _FORMULA else text
+        names = [case, scores.patients[at], label, said(calls, at)]
+        rows.append([*names, *scores.scores[at].tolist()])
+    return sheet(rows)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -7,8 +7,6 @@ read, so an exported bundle serves as well as the project.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,12 +18,14 @@ from numpy.typing import NDArray
 
 from lifecycle.cohorts import preprocess
 from lifecycle.cohorts.tables import open_table
-from lifecycle.consistency.calls import call
+from lifecycle.consistency.calls import call, said
 from lifecycle.domain.classifier import Recipe
 from lifecycle.domain.cohort import Cohort, Preprocessing
 from lifecycle.domain.digests import sha256, tensors_digests
-from lifecycle.domain.names import fault_of_name
-from lifecycle.domain.predictions import Calls, Cutoffs, Predictions
+from lifecycle.domain.names import INCONCLUSIVE, fault_of_name
+from lifecycle.domain.networks import Plan, network_of, plan_of
+from lifecycle.domain.predictions import Cutoffs, Predictions
+from lifecycle.domain.sheets import sheet
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier.builds import Build
 from lifecycle.dossier.files import write_whole
@@ -40,14 +40,11 @@ from lifecycle.workflows.audited import SIMULATED
 from lifecycle.workflows.auditing import Audit, verify
 from lifecycle.workflows.boundary import say
 from lifecycle.workflows.rehearsing_child import recipe_of
-from lifecycle.workflows.terms import plan_of
 
 if TYPE_CHECKING:
     from lifecycle.models.network import Network
 
 _AXES = ("row", "column")
-INCONCLUSIVE, NONE = "inconclusive", "none"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run such a cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,13 +208,13 @@ class Released:
 
         x = preprocess.apply(self._fitted, cohort)
         values = scores(self._model, x, self._recipe, self.task)
-        said = call(
+        found = call(
             Predictions(
                 cohort.ids, cohort.patients, cohort.groups, None, self.classes, values, self.task
             ),
             self.cutoffs,
         )
-        calls = tuple(_call_of(said, row) for row in range(len(said.ids)))
+        calls = tuple(said(found, row) for row in range(len(found.ids)))
         return Result(
             ids=cohort.ids,
             calls=calls,
@@ -225,18 +222,10 @@ class Released:
             top=tuple(values.max(axis=1).tolist()),
             classes=self.classes,
             scores=values,
-            states=said.state,
+            states=found.state,
             filled=filled,
             provenance=self.provenance,
         )
-
-
-def _call_of(calls: Calls, row: int) -> str:
-    states = calls.state[row]
-    named = [name for name, state in zip(calls.classes, states, strict=True) if state == 1]
-    if named:
-        return "|".join(named)
-    return INCONCLUSIVE if (states == 0).any() else NONE
 
 
 def _cases(values: NDArray[np.float64], ids: Sequence[str], features: Sequence[str]) -> Cohort:
@@ -392,7 +381,8 @@ def _preprocessing(build: Build) -> Preprocessing:
     """What was fitted for the build.
 
     Raises:
-        UnusableInputError: builds of its time did not keep it, or it is of signals.
+        UnusableInputError: builds of its time did not keep it, it is of signals, or this version
+            does not know the network.
         IntegrityError: it is not the one that the record names.
     """
     if kept.PREPROCESS not in build.files:
@@ -400,7 +390,7 @@ def _preprocessing(build: Build) -> Preprocessing:
             f"{build.folder} does not keep its preprocessing (it is older than the command "
             "`release predict`), so it cannot be applied; build and release it again"
         )
-    if str(build.content["terms"]["model"]["kind"]).startswith("ecg"):
+    if network_of(_plan(build).kind).of_signals:
         raise UnusableInputError(
             f"{build.content['classifier']} classifies ECG records; a release is applied to "
             "tables of features only"
@@ -411,6 +401,10 @@ def _preprocessing(build: Build) -> Preprocessing:
             f"{build.folder / kept.PREPROCESS} is not the preprocessing that {kept.RECORD} names"
         )
     return fitted
+
+
+def _plan(build: Build) -> Plan:
+    return plan_of(build.content["terms"]["model"], str(build.folder / kept.RECORD))
 
 
 def _require_arithmetic(build: Build, recipe: Recipe) -> None:
@@ -451,7 +445,7 @@ def _network(layout: Layout, build: Build, recipe: Recipe, fitted: Preprocessing
     named = {key: build.content["weights"][key] for key in ("md5", "sha256")}
     if tensors_digests(tensors) != named:
         raise IntegrityError(f"{path} was changed; restore it with `dvc pull`")
-    plan, classes = plan_of(build.content["terms"]["model"]), build.content["classes"]
+    plan, classes = _plan(build), build.content["classes"]
     model = build_model(plan, recipe, len(fitted.features), len(classes))
     load_tensors(model, tensors)
     model.eval()
@@ -499,10 +493,10 @@ def require_new(out: Path) -> None:
 
 
 def to_csv(result: Result) -> str:
-    """A result as CSV; a text that a spreadsheet would take for a formula gets a `'` before it."""
+    """A result as CSV for people and their spreadsheets."""
     head = ["id", "call", "reportable", "score", *(f"score:{name}" for name in result.classes)]
     about = result.provenance
-    origin = {
+    origin: dict[str, object] = {
         "filled": "",
         "classifier": about.classifier,
         "version": about.version,
@@ -511,16 +505,9 @@ def to_csv(result: Result) -> str:
         "verdict": "passed" if about.verdict == "pass" else "WARNED: inconclusive, overridden",
         "mark": SIMULATED if about.demonstration else "",
     }
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([_plain(cell) for cell in (*head, *origin)])
+    rows: list[list[object]] = [[*head, *origin]]
     for row, case in enumerate(result.ids):
-        said = [case, result.calls[row], "yes" if result.reportable[row] else "no"]
-        numbers = [repr(one) for one in (result.top[row], *result.scores[row].tolist())]
-        filled = {**origin, "filled": str(result.filled[row])}
-        writer.writerow([*map(_plain, said), *numbers, *map(_plain, filled.values())])
-    return text.getvalue()
-
-
-def _plain(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+        names = [case, result.calls[row], "yes" if result.reportable[row] else "no"]
+        numbers = [result.top[row], *result.scores[row].tolist()]
+        rows.append([*names, *numbers, *(origin | {"filled": result.filled[row]}).values()])
+    return sheet(rows)

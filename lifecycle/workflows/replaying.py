@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.domain.classifier import Recipe, Task
-from lifecycle.dossier.builds import read_build
+from lifecycle.domain.networks import plan_of
+from lifecycle.dossier.builds import RECORD, read_build
 from lifecycle.dossier.files import read_json
 from lifecycle.dossier.traces import from_bytes, to_bytes
 from lifecycle.dossier.weights import packed
@@ -36,7 +37,6 @@ from lifecycle.workflows.boundary import guarded, leave
 from lifecycle.workflows.building import examples
 from lifecycle.workflows.project import open_project
 from lifecycle.workflows.rehearsing_child import recipe_of
-from lifecycle.workflows.terms import plan_of
 
 BEFORE, INITIAL = "state before the step", "initial values"
 
@@ -201,7 +201,7 @@ def _work(task: Any, folder: Path, line: Line) -> None:
     training, holdout = examples(project, "training"), examples(project, "holdout")
     tracer = Tracer(training)
     replay.bind(tracer, holdout, build.content["task"])
-    plan = plan_of(build.content["terms"]["model"])
+    plan = plan_of(build.content["terms"]["model"], str(build.folder / RECORD))
     task["steps"] = -(-len(training.y) // recipe.minibatch)
     try:
         classes = len(build.content["classes"])

@@ -10,17 +10,14 @@ from pydantic import BaseModel
 
 from lifecycle.domain.classifier import (
     Classifier,
-    ConformerPlan,
     FrozenPlan,
-    ModelPlan,
-    Plan,
     PreprocessPlan,
     Recipe,
-    ResidualPlan,
     SearchPlan,
     SplitPlan,
     TauPlan,
 )
+from lifecycle.domain.networks import network_of
 from lifecycle.dossier.builds import Build, first_of
 from lifecycle.errors import UnusableInputError
 from lifecycle.params.reader import PARAMS
@@ -61,12 +58,6 @@ def terms_of(classifier: Classifier) -> dict[str, Any]:
     return terms
 
 
-def plan_type(terms: Mapping[str, Any]) -> Any:
-    """The type of the settings of the network that terms name."""
-    kinds = {"mlp": ModelPlan, "ecg-baseline": ResidualPlan, "ecg-conformer": ConformerPlan}
-    return kinds[terms["model"]["kind"]]
-
-
 def require_same_terms(name: str, classifier: Classifier, builds: tuple[Build, ...]) -> None:
     """Refuse a changed term under an unchanged version, before anything runs.
 
@@ -85,17 +76,10 @@ def require_same_terms(name: str, classifier: Classifier, builds: tuple[Build, .
         )
 
 
-def plan_of(entry: Mapping[str, Any]) -> Plan:
-    """The network that `terms_of` wrote down."""
-    kinds = {"mlp": ModelPlan, "ecg-baseline": ResidualPlan, "ecg-conformer": ConformerPlan}
-    values = {key: tuple(v) if isinstance(v, list) else v for key, v in entry.items()}
-    plan: Plan = kinds[entry["kind"]](**values)
-    return plan
-
-
 def completed(terms: Mapping[str, Any]) -> dict[str, Any]:
     """Terms of a build that was made before a key existed: it was made with the key's default."""
-    known = {key: kind for key, (kind, _) in _SECTIONS.items()} | {"model": plan_type(terms)}
+    known: dict[str, Any] = {key: kind for key, (kind, _) in _SECTIONS.items()}
+    known["model"] = network_of(terms["model"].get("kind")).settings
     return {
         key: _with_defaults(known[key], value, _NOT_KEPT.get(key, ())) if key in known else value
         for key, value in terms.items()

@@ -25,8 +25,9 @@ from support import environment, new_project, run_in
 
 from lifecycle.cohorts.read import import_cohort
 from lifecycle.cohorts.split import assign
-from lifecycle.domain.classifier import Classifier, ModelPlan, Plan
+from lifecycle.domain.classifier import Classifier
 from lifecycle.domain.cohort import Cohort
+from lifecycle.domain.networks import DEFAULT, NETWORKS
 from lifecycle.errors import ExitCode
 from lifecycle.gate.criteria import CRITERIA
 from lifecycle.params.reader import load
@@ -232,7 +233,7 @@ def _documented() -> dict[Key, str]:
 
 def test_every_key_is_documented_with_its_default() -> None:
     expected = dict(_keys(Classifier, "", {Classifier}))
-    expected["", "model.kind"] = f"`{ModelPlan().kind}`"
+    expected["", "model.kind"] = f"`{DEFAULT}`"
     assert len(expected) > 100
     assert _documented() == expected
 
@@ -240,11 +241,19 @@ def test_every_key_is_documented_with_its_default() -> None:
 def test_every_kind_of_model_has_its_keys() -> None:
     # without this, a kind that the walk does not find would need no documentation
     documented = _documented()
-    plans = typing.get_args(Plan)
-    assert len(plans) == 3
-    for plan in plans:
+    assert len(NETWORKS) > 3
+    for plan in (network.settings for network in NETWORKS.values()):
         keys = {f"model.{field.name}" for field in dataclasses.fields(plan)} - {"model.kind"}
         assert keys == {key for of, key in documented if of == _kind(plan)}, plan
+
+
+def test_what_a_kind_of_network_learns_from_is_documented() -> None:
+    (row,) = (cells for (_, key), cells in _rows() if key == "model.kind")
+    listed = {one.measures for one in NETWORKS.values()}
+    assert listed == {("beta", "table"), ("ecg",)}, "say in params.md what the further one needs"
+    assert "from `cohort.measures` `beta` and `table`, the two between from `ecg`" in row[2]
+    page = _text("docs/how-to/add-a-network.md")
+    assert all(f"`{kind}`" in page for kind in NETWORKS)
 
 
 def test_shared_sections_say_so() -> None:

@@ -17,7 +17,6 @@ from support import run_in
 
 from lifecycle.cohorts import store
 from lifecycle.consistency.calls import call
-from lifecycle.domain.predictions import Calls
 from lifecycle.dossier.builds import frozen_predictions, read_build
 from lifecycle.dossier.layout import Layout
 from lifecycle.errors import IntegrityError, SignOffRefusedError, UnusableInputError
@@ -27,7 +26,6 @@ from lifecycle.workflows import doctoring
 from lifecycle.workflows.auditing import Audit
 from lifecycle.workflows.rehearsing_child import recipe_of
 from lifecycle.workflows.released import (
-    _call_of,
     _preprocessing,
     _require_arithmetic,
     release_in_force,
@@ -143,7 +141,7 @@ def test_the_command_writes_calls_that_no_spreadsheet_runs(
     assert "checks are right" in done.stderr
     with out.open(encoding="utf-8", newline="") as file:
         found = list(csv.DictReader(file))
-    assert [row["id"] for row in found] == ["'=HYPERLINK(1)", "plain", "'-2"]
+    assert [row["id"] for row in found] == ["'=HYPERLINK(1)", "plain", "-2"]
     for row, wanted in zip(found, scores.scores[:3].tolist(), strict=True):
         assert [float(row[f"score:{name}"]) for name in scores.classes] == wanted
         assert (row["build"], row["version"], row["verdict"]) == ("b1", "1", "passed")
@@ -298,18 +296,6 @@ def test_another_environment_is_said_where_it_can_change_digits(
         _require_arithmetic(
             replace(build, content={**build.content, "framework": framework}), recipe
         )
-
-
-@pytest.mark.parametrize(
-    ("states", "said"),
-    [([1, -1, 1], "a|c"), ([-1, -1, -1], "none"), ([0, -1, -1], "inconclusive"), ([0, 1, 0], "b")],
-)
-def test_several_labels_are_one_call(states: list[int], said: str) -> None:
-    calls = Calls(
-        ("x",), ("x",), ("",), ("a", "b", "c"), np.array([states], dtype=np.int8),
-        np.zeros(1, dtype=np.intp), 0, "multi",
-    )  # fmt: skip
-    assert _call_of(calls, 0) == said
 
 
 def test_importing_the_public_face_is_cheap() -> None:

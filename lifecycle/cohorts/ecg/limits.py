@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lifecycle.domain.classifier import Count, OpenShare, Positive, Share
+from lifecycle.domain.limits import Count, OpenShare, Positive, Share
 
 
 @dataclass(frozen=True, slots=True)

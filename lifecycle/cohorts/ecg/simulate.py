@@ -28,8 +28,9 @@ from lifecycle.cohorts.ecg.simulate_heart import Heart, dipole, patient
 from lifecycle.cohorts.ecg.simulate_noise import derived, electrodes, leads
 from lifecycle.cohorts.ecg.simulate_plan import Record
 from lifecycle.cohorts.simulate_settings import read_settings
-from lifecycle.domain.classifier import LEADS, STRICT
+from lifecycle.domain.classifier import LEADS
 from lifecycle.domain.cohort import Cohort
+from lifecycle.domain.limits import STRICT
 
 SIMULATOR = "ecg-rhythm 1"  # the number changes with any bit of any cohort
 NOTE = "SIMULATED records, not patients: no figure from them says anything about people"

@@ -10,7 +10,6 @@ from lifecycle.consistency.agree import (
     action_figures,
     agree,
     from_json,
-    said,
     to_json,
 )
 from lifecycle.domain.predictions import Calls
@@ -145,12 +144,6 @@ def test_nothing_reported_is_representable():
     assert f.wilson == (0.0, 1.0)
     assert agreement.pairs[0].lost.upper == 1.0
     assert from_json(to_json(agreement)) == agreement
-
-
-def test_said_of_a_multi_label_case():
-    state = np.array([[1, 1, -1], [-1, 0, -1], [0, 0, 0]], dtype=np.int8)
-    made = replace(calls("AAA"), state=state, task="multi")
-    assert [said(made, i) for i in range(3)] == ["A|B", "none of them", "inconclusive"]
 
 
 @pytest.mark.parametrize(

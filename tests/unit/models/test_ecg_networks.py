@@ -15,7 +15,8 @@ import torch
 from networks import examples
 from torch import Tensor, nn
 
-from lifecycle.domain.classifier import ConformerPlan, Numerics, ResidualPlan
+from lifecycle.domain.classifier import Numerics
+from lifecycle.domain.networks import ConformerPlan, ResidualPlan
 from lifecycle.models.blocks import halve
 from lifecycle.models.ecg_baseline import EcgBaseline
 from lifecycle.models.ecg_conformer import EcgConformer

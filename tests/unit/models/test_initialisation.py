@@ -14,7 +14,8 @@ import scipy.linalg
 import torch
 from torch import nn
 
-from lifecycle.domain.classifier import ConformerPlan, ModelPlan, Numerics, ResidualPlan
+from lifecycle.domain.classifier import Numerics
+from lifecycle.domain.networks import ConformerPlan, ModelPlan, ResidualPlan
 from lifecycle.errors import UnusableInputError
 from lifecycle.models.ecg_baseline import EcgBaseline
 from lifecycle.models.ecg_conformer import EcgConformer

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from lifecycle.domain.classifier import ConformerPlan, ResidualPlan
+from lifecycle.domain.networks import ConformerPlan, ResidualPlan
 from lifecycle.errors import UnusableInputError, UsageError
 from lifecycle.params.reader import load, load_one
 
@@ -77,6 +77,8 @@ def test_the_template_engine_reads_the_same_numbers(tmp_path: Path) -> None:
         (lambda s: s.update(classes=["a|b", "c"]), "class 'a|b'"),
         (lambda s: s.update(classes=["a\u202eb", "c"]), "cannot be printed"),
         (lambda s: s.update(classes=["case_id", "c"]), "has this name"),
+        (lambda s: s.update(classes=["none", "c"]), "class 'none': a case without a class is"),
+        (lambda s: s.update(classes=["a", "Inconclusive"]), "class 'Inconclusive': a case without"),
         (lambda s: s.update(classes=["e\u0301", "c"]), "NFC"),
         (lambda s: s.update(frozen={}), "exactly one of `fraction`, `folds` and `source`"),
         (lambda s: s.update(version=1.0), "classifiers.breast-cytology.version"),
@@ -107,7 +109,15 @@ def test_a_fault_is_named_with_its_section(tmp_path: Path, change, said: str) ->
         ("ecg-baseline", {"kind": "ecg-baseline", "blocks": [1]}, ["must be of one length"]),
         ("ecg-conformer", {"kind": "ecg-conformer", "heads": 3}, ["a multiple of `heads`"]),
         ("ecg-conformer", {"kind": "ecg-conformer", "kernel": 4}, ["`kernel` must be odd"]),
-        ("breast-cytology", {"kind": "tree"}, ["model.kind: input should be 'mlp'"]),
+        (
+            "breast-cytology",
+            {"kind": "tree"},
+            ["model.kind: no network is of kind 'tree'; known"],
+        ),
+        ("breast-cytology", {"kind": ["mlp"]}, ["model.kind: no network is of kind ['mlp']"]),
+        ("breast-cytology", {"kind": None, "heads": 1}, ["model.kind: no network is of kind None"]),
+        ("breast-cytology", {"kind": "logistic", "hidden": [8]}, ["model.hidden: unknown key"]),
+        ("ecg-baseline", {"kind": "logistic"}, ["cannot learn from `cohort.measures: ecg`"]),
         ("breast-cytology", {"kind": "ecg-baseline"}, ["cannot learn from `cohort.measures"]),
         ("ecg-baseline", {"kind": "mlp"}, ["`model.kind: mlp` cannot learn"]),
     ],

@@ -15,7 +15,6 @@ from lifecycle.domain.classifier import (
     Classifier,
     CohortSource,
     FrozenPlan,
-    ModelPlan,
     Policy,
     PreprocessPlan,
     Recipe,
@@ -24,6 +23,7 @@ from lifecycle.domain.classifier import (
     TauPlan,
 )
 from lifecycle.domain.cohort import Pin
+from lifecycle.domain.networks import ModelPlan
 from lifecycle.domain.predictions import Cutoffs, Predictions
 from lifecycle.domain.verdict import Finding, Verdict, worst
 from lifecycle.report.page import ReportInput, Validation

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from lifecycle.domain.classifier import ModelPlan, Numerics, Recipe
+from lifecycle.domain.classifier import Numerics, Recipe
 from lifecycle.domain.digests import tensors_digests
+from lifecycle.domain.networks import ModelPlan
 from lifecycle.dossier.traces import (
     WIDTH,
     Difference,

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from lifecycle.domain.classifier import ModelPlan, Numerics, Recipe, SearchPlan
+from lifecycle.domain.classifier import Numerics, Recipe, SearchPlan
 from lifecycle.domain.digests import tensors_digests
+from lifecycle.domain.networks import ModelPlan
 from lifecycle.errors import UnusableInputError
 from lifecycle.models.build import build_model, load_tensors
 from lifecycle.training.optimising import optimiser_for

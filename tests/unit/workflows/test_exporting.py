@@ -1,13 +1,11 @@
-"""What a spreadsheet of an export says of a case."""
+"""Parts of an export that need no release."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
-from lifecycle.consistency.calls import call
-from lifecycle.domain.predictions import Cutoffs, Predictions
-from lifecycle.workflows.exporting import _cell, _labels, said_of
+from lifecycle.domain.predictions import Predictions
+from lifecycle.workflows.exporting import _labels
 from lifecycle.workflows.printing import _timeless
 
 
@@ -17,24 +15,9 @@ def _predictions(scores: list[list[float]], task: str, labels: tuple[str, ...]) 
     return Predictions(names, names, groups, labels, ("AF", "SR"), np.array(scores), task)  # type: ignore[arg-type]
 
 
-def test_calls_of_a_multi_label_build() -> None:
-    scores = [[0.9, 0.95], [0.1, 0.9], [0.1, 0.1], [0.5, 0.1]]
-    predictions = _predictions(scores, "multi", ("AF|SR", "SR", "", "AF"))
-    calls = call(predictions, Cutoffs((0.8, 0.8), (0.2, 0.2), "proposed", {}))
-    assert [said_of(calls, at) for at in range(4)] == ["AF|SR", "SR", "none", "inconclusive"]
-    assert _labels(predictions) == {"AF": 2, "SR": 2, "": 1}
-
-
-def test_calls_of_a_single_label_build() -> None:
-    predictions = _predictions([[0.9, 0.1], [0.4, 0.6]], "single", ("AF", "SR"))
-    calls = call(predictions, Cutoffs((0.8, 0.8), None, "proposed", {}))
-    assert [said_of(calls, at) for at in range(2)] == ["AF", "inconclusive"]
-
-
-@pytest.mark.parametrize("text", ["=cmd()", "+1", "-1", "@x", " =1"])
-def test_no_cell_is_a_formula(text: str) -> None:
-    assert _cell(text) == f"'{text}"
-    assert _cell(f"a{text}") == f"a{text}"
+def test_labels_of_a_multi_label_build_are_counted() -> None:
+    predictions = _predictions([[0.9, 0.95], [0.1, 0.9], [0.1, 0.1]], "multi", ("AF|SR", "SR", ""))
+    assert _labels(predictions) == {"AF": 1, "SR": 2, "": 1}
 
 
 def test_a_pdf_names_the_release_and_not_the_printing() -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from lifecycle.domain.classifier import ModelPlan
+from lifecycle.domain.networks import ModelPlan, plan_of
 from lifecycle.dossier.builds import Build
 from lifecycle.errors import UnusableInputError
 from lifecycle.params.reader import load
 from lifecycle.workflows.boundary import guarded
 from lifecycle.workflows.deciding import references
 from lifecycle.workflows.surroundings import source_digests
-from lifecycle.workflows.terms import changed_terms, plan_of, require_same_terms, terms_of
+from lifecycle.workflows.terms import changed_terms, require_same_terms, terms_of
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -102,4 +102,4 @@ def test_terms_give_back_the_network_of_every_kind() -> None:
     shipped = load(ROOT)
     assert len({type(one.model) for one in shipped.values()}) == 3
     for classifier in shipped.values():
-        assert plan_of(terms_of(classifier)["model"]) == classifier.model
+        assert plan_of(terms_of(classifier)["model"], "b1") == classifier.model
