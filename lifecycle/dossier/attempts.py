@@ -103,5 +103,10 @@ def require_attempts(
         )
 
 
+def file_of(attempt: Attempt) -> str:
+    """The name of an attempt's file."""
+    return _file(attempt.version, attempt.weights)
+
+
 def _file(version: str, weights: str) -> str:
     return f"{version}-{weights[:32]}.json"

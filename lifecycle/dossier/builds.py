@@ -78,6 +78,17 @@ def read_builds(layout: Layout) -> tuple[Build, ...]:
     return tuple(read_build(layout, number) for number in numbers)
 
 
+def builds_here(layout: Layout) -> tuple[Build, ...]:
+    """The builds that are at hand, in order; an exported bundle has those that its records name.
+
+    Raises:
+        IntegrityError: one of them was changed.
+    """
+    names = [path.name for path in layout.builds.iterdir()] if layout.builds.exists() else []
+    numbers = sorted(int(name[1:]) for name in names if _FOLDER.match(name))
+    return tuple(read_build(layout, number) for number in numbers)
+
+
 def read_build(layout: Layout, number: int) -> Build:
     """One build, verified.
 

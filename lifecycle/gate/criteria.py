@@ -23,6 +23,7 @@ Criterion = Callable[[Policy, Evidence], Findings]
 
 COMPARED = ("statistical", "unreleased reference")
 BASES = ("first build", "identity", *COMPARED)
+_NAMED = 20  # cases that a sentence names
 NO_UNITS = "cannot be shown: no patient to judge it on."
 
 
@@ -128,6 +129,34 @@ def recipe(policy: Policy, evidence: Evidence) -> Findings:
         "that; use fresh patients, or let a second person accept it.",
         "inconclusive",
     )
+
+
+def amended(policy: Policy, evidence: Evidence) -> Findings:
+    """The frozen set was not amended after a comparison had shown which cases are discordant.
+
+    Where it was, a second person has to accept that: the cases that went are named, and those of
+    them that were discordant count against the build.
+    """
+    found = evidence.amendment
+    if not found.pin:
+        return ()
+    gone, other = len(found.dropped), len(found.changed)
+    ever = evidence.agreement.ever if evidence.agreement else None
+    D, R = (ever.D, ever.R) if ever else (0, 0)
+    all_D, all_R = D + len(found.discordant), R + found.reported
+    figure = all_D / all_R if all_R else None
+    said = (
+        f"The frozen set was amended (pin {found.since} to {found.pin}) after builds had been "
+        f"compared on it: {gone} cases were dropped and {other} changed "
+        f"({_some([*found.dropped, *found.changed])}). {len(found.discordant)} of them were "
+        f"discordant; with these it is {all_D} of {all_R} cases. A second person has to accept it."
+    )
+    return (Finding("frozen.amended", "inconclusive", figure, allowed(policy.p), None, said),)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more}"
 
 
 def tau(policy: Policy, evidence: Evidence) -> Findings:
@@ -579,3 +608,5 @@ CRITERIA: dict[str, Criterion] = {
     "arithmetic": arithmetic,
     "rehearsals": rehearsals,
 }
+# What `gate/2` judges by. An entry of CRITERIA is never taken away or changed: signed cases name it.
+CRITERIA_2: dict[str, Criterion] = {**CRITERIA, "frozen.amended": amended}

@@ -98,6 +98,27 @@ class Areas:
     left_out: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Amendment:
+    """How the frozen set was amended after builds had been compared on it.
+
+    Attributes:
+        since, pin: numbers of the earliest pin that is spoken of, and of the one in force; 0 where
+            nothing was amended since.
+        dropped, changed: cases of earlier pins that are not in force, or not as they were.
+        discordant: of these, cases on which an earlier build contradicted one that it faced.
+        reported: of these, cases that two such builds report.
+    """
+
+    since: int = 0
+    pin: int = 0
+    dropped: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    discordant: tuple[str, ...] = ()
+    reported: int = 0
+
+
+NOT_AMENDED = Amendment()
 NO_AREAS = Areas(AucInterval(None, None, None, 0, 0), {}, ())
 
 
@@ -123,6 +144,7 @@ class Evidence:
         recipe_changed_after_list: the recipe was changed after the discordant cases were seen.
         rehearsed_other_bits: rehearsed profiles that gave other bits in exact mode.
         areas: on the frozen set.
+        amendment: of the frozen set, after a comparison.
     """
 
     build: int
@@ -143,6 +165,7 @@ class Evidence:
     recipe_changed_after_list: bool | None = False
     rehearsed_other_bits: tuple[str, ...] = ()
     areas: Areas = NO_AREAS
+    amendment: Amendment = NOT_AMENDED
 
 
 def holdout_figures(

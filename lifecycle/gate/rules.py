@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lifecycle.errors import IntegrityError, UnusableInputError
-from lifecycle.gate.criteria import CRITERIA, Criterion
+from lifecycle.gate.criteria import CRITERIA, CRITERIA_2, Criterion
 from lifecycle.records.evidence import CRITERIA_V1, RULES_V1
 from lifecycle.version import PROGRAM
 
@@ -26,15 +26,36 @@ class Rules:
         criteria: name -> criterion, in the order of judging.
         demanded: criteria that every case of these rules must have been judged by. One that was
             added later is not among them: older cases do not know it.
+        looks_at_all: a build faces every other release of its version, later ones too; the earliest
+            build of its weights says how old the policy may be; the frozen set is no part of what a
+            network is trained from. `gate/1` looked at the builds before it, and at its own.
     """
 
     name: str
     criteria: Mapping[str, Criterion]
     demanded: Sequence[str]
+    looks_at_all: bool = True
 
 
-RULES = {RULES_V1: Rules(RULES_V1, CRITERIA, CRITERIA_V1)}
-NOW = RULES_V1
+NOW = "gate/2"
+RULES = {
+    RULES_V1: Rules(RULES_V1, CRITERIA, CRITERIA_V1, looks_at_all=False),
+    NOW: Rules(NOW, CRITERIA_2, (*CRITERIA_V1, "frozen.amended")),
+}
+
+
+def rules_of(name: str, where: str) -> Rules:
+    """Rules by their name.
+
+    Raises:
+        UnusableInputError: this program does not have them: a newer one's.
+    """
+    if name not in RULES:
+        raise UnusableInputError(
+            f"{where} was judged by the rules {name!r}, and this is {PROGRAM}, which has "
+            f"{', '.join(RULES)}: use the newer program"
+        )
+    return RULES[name]
 
 
 def criteria_of(rules: str, names: Sequence[str], where: str) -> dict[str, Criterion]:
@@ -49,12 +70,7 @@ def criteria_of(rules: str, names: Sequence[str], where: str) -> dict[str, Crite
         UnusableInputError: rules or a criterion that this program does not have: a newer one's.
         IntegrityError: a criterion that these rules demand is missing, or one stands twice.
     """
-    known = RULES.get(rules)
-    if known is None:
-        raise UnusableInputError(
-            f"{where} was judged by the rules {rules!r}, and this is {PROGRAM}, which has "
-            f"{', '.join(RULES)}: use the newer program"
-        )
+    known = rules_of(rules, where)
     strange = [name for name in names if name not in known.criteria]
     if strange:
         raise UnusableInputError(

@@ -31,6 +31,7 @@ from lifecycle.dossier.pins import read_pins
 from lifecycle.errors import IntegrityError
 from lifecycle.gate.criteria import COMPARED
 from lifecycle.gate.evidence import (
+    Amendment,
     Basis,
     Evidence,
     frozen_areas,
@@ -38,9 +39,11 @@ from lifecycle.gate.evidence import (
     holdout_figures,
 )
 from lifecycle.gate.judge import decision_of, difference, judge, verdict_of
+from lifecycle.gate.rules import rules_of
 from lifecycle.records.format import explain, plain, published
 from lifecycle.records.release import CASE
 from lifecycle.records.settings import PolicyRecord, TauRecord
+from lifecycle.release.amended import amendment_of, compared_before
 from lifecycle.release.files import read_plain
 from lifecycle.release.standing import Needs
 from lifecycle.stats.intervals import attempt_level
@@ -238,7 +241,23 @@ def evidence_of(layout: Layout, case: Case) -> Evidence:
         origin=case.origin,
         task=case.task,
         recipe_changed_after_list=case.list_seen,
+        amendment=_amendment(layout, case, cutoffs),
     )
+
+
+def _amendment(layout: Layout, case: Case, cutoffs: Cutoffs) -> Amendment:
+    build = kept.read_build(layout, case.build)
+    faced_builds = [kept.read_build(layout, number) for number in case.references]
+    return amendment_of(layout, build, faced_builds, looked_at(layout, case), cutoffs)
+
+
+def looked_at(layout: Layout, case: Case) -> list[Build]:
+    """Builds that were compared before the frozen set was amended; `gate/1` did not ask."""
+    if not rules_of(case.rules, f"b{case.build}").looks_at_all:
+        return []
+    build = kept.read_build(layout, case.build)
+    settled = [kept.read_build(layout, n) for n in case.references] if case.released else []
+    return compared_before(layout, build, settled, kept.builds_here(layout))
 
 
 def _cutoffs(layout: Layout, case: Case) -> Cutoffs:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 from lifecycle.domain.digests import sha256
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier import rehearsals
+from lifecycle.dossier.attempts import file_of, read_attempts
 from lifecycle.dossier.builds import Build
 from lifecycle.dossier.files import not_a_file, read_evidence
 from lifecycle.dossier.layout import Layout
 from lifecycle.dossier.pins import pin_digest, read_pins
 from lifecycle.errors import IntegrityError
-from lifecycle.release.case import Case
+from lifecycle.release.case import Case, looked_at
+from lifecycle.release.chain import Chain
 from lifecycle.release.files import require_folder
+from lifecycle.release.standing import versions
 
 _POINTER, _WEIGHTS = ".dvc", ".safetensors"
 
@@ -49,7 +53,8 @@ def subjects_of(layout: Layout, case: Case) -> dict[str, str]:
     require_plain(layout)
     root = layout.root
     found: dict[str, str] = {}
-    for number in sorted({case.build, case.first, *case.references}):
+    looked = [build.number for build in looked_at(layout, case)]
+    for number in sorted({case.build, case.first, *case.references, *looked}):
         build = kept.read_build(layout, number)
         paths = [build.folder / name for name in (kept.RECORD, *build.files)]
         found |= {path.relative_to(root).as_posix(): sha256(read_evidence(path)) for path in paths}
@@ -57,6 +62,26 @@ def subjects_of(layout: Layout, case: Case) -> dict[str, str]:
     weights = weights_file(layout, build).relative_to(root).as_posix()
     found[weights] = str(build.content["weights"]["file"])
     return found | _pins(layout, case.version, case.pin)
+
+
+def attempt_subjects(layout: Layout, version: str) -> dict[str, str]:
+    """Every attempt of a version with its SHA-256: bound by a signature, none can be taken away.
+
+    Raises:
+        IntegrityError: one was changed.
+    """
+    found = {}
+    for attempt in read_attempts(layout):
+        if attempt.version == version:
+            path = layout.attempts / file_of(attempt)
+            found[path.relative_to(layout.root).as_posix()] = sha256(read_evidence(path))
+    return found
+
+
+def attempts_named(layout: Layout, subjects: Mapping[str, str]) -> set[str]:
+    """File names of the attempts among the subjects of a record."""
+    place = f"{layout.attempts.relative_to(layout.root).as_posix()}/"
+    return {name.removeprefix(place) for name in subjects if name.startswith(place)}
 
 
 def pin_subjects(layout: Layout, version: str, last: str | None = None) -> dict[str, str]:
@@ -140,3 +165,55 @@ def _require_weights_files(folder: Path) -> None:
     for path in _visible(folder):
         if path.suffix in (_WEIGHTS, _POINTER):
             _require_file(path, follow=path.suffix == _WEIGHTS)
+
+
+def require_subjects(layout: Layout, chain: Chain, *, weights: bool) -> int:
+    """Every file that a record of a chain names is there, as it was signed.
+
+    Args:
+        layout: the classifier's folders.
+        chain: verified.
+        weights: whether weights must be there; without, they are checked where they are.
+
+    Returns:
+        How many were checked, each once.
+
+    Raises:
+        IntegrityError: names every file that differs, with the record that names it.
+    """
+    require_plain(layout)
+    signed: dict[tuple[str, str], Path] = {}
+    for link in chain.links:
+        for name, digest in link.record.subjects.items():
+            signed.setdefault((name, digest), link.path)
+    pins = {
+        k: v
+        for version in versions(chain)
+        for k, v in pin_subjects(layout, version).items()
+    }  # fmt: skip
+    faults = [
+        fault
+        for (name, digest), path in signed.items()
+        if (fault := _fault_of(layout, name, digest, pins, weights))
+        and (fault := f"{fault} (named by {path.name})")
+    ]
+    if faults:
+        raise IntegrityError("\n".join(faults))
+    return len(signed)
+
+
+def _fault_of(
+    layout: Layout, name: str, digest: str, pins: dict[str, str], weights: bool
+) -> str | None:
+    if "#" in name:
+        found = pins.get(name)
+        return None if found == digest else f"{name}: the pin is missing or was changed"
+    path = layout.root / name
+    if path.suffix == ".safetensors" and not weights and not path.exists():
+        return None
+    try:
+        found = sha256(path.read_bytes())
+    except OSError as error:
+        cure = "`dvc pull`" if path.suffix == ".safetensors" else "git"
+        return f"{path} cannot be read ({error.strerror}); restore it from {cure}"
+    return None if found == digest else f"{path} was changed; restore it from git or `dvc pull`"

@@ -8,21 +8,25 @@ verdict is computed anew (decision 8).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lifecycle.domain.digests import sha256
+from lifecycle.dossier import builds as kept
 from lifecycle.dossier.layout import Layout
 from lifecycle.errors import IntegrityError, UnusableInputError, UsageError
+from lifecycle.gate.rules import rules_of
+from lifecycle.records.types import time_of
 from lifecycle.release import chain as chains
-from lifecycle.release.case import Judged, kept_case, needs_of, replayed
+from lifecycle.release.case import Case, Judged, kept_case, needs_of, replayed
 from lifecycle.release.chain import Chain, Link
+from lifecycle.release.derived import owed, require_derived
 from lifecycle.release.files import read_plain
 from lifecycle.release.roster import read_rosters
-from lifecycle.release.standing import Standing, standing, versions
-from lifecycle.release.subjects import pin_subjects, require_plain, subjects_of
+from lifecycle.release.standing import Standing, released_builds, standing, versions
+from lifecycle.release.subjects import require_subjects, subjects_of
 from lifecycle.release.tested import tested_fields
 from lifecycle.workflows.auditing_beside import verify_beside
 
@@ -96,7 +100,7 @@ def verify(
     if head is not None:
         chains.require_head(chain, head)
     say(f"{name}: {len(chain.links)} signatures hold")
-    files = _verify_files(layout, chain, weights)
+    files = require_subjects(layout, chain, weights=weights)
     say(f"{name}: {files} files are those that were signed")
     judged = _verify_verdicts(layout, chain)
     say(f"{name}: {len(judged)} verdicts follow again from the saved predictions")
@@ -116,50 +120,6 @@ def verify(
     )
 
 
-def _verify_files(layout: Layout, chain: Chain, weights: bool) -> int:
-    """Every subject of every record, once.
-
-    Raises:
-        IntegrityError: names every file that differs, with the record that names it.
-    """
-    require_plain(layout)
-    signed: dict[tuple[str, str], Path] = {}
-    for link in chain.links:
-        for name, digest in link.record.subjects.items():
-            signed.setdefault((name, digest), link.path)
-    pins = {
-        k: v
-        for version in versions(chain)
-        for k, v in pin_subjects(layout, version).items()
-    }  # fmt: skip
-    faults = [
-        fault
-        for (name, digest), path in signed.items()
-        if (fault := _fault_of(layout, name, digest, pins, weights))
-        and (fault := f"{fault} (named by {path.name})")
-    ]
-    if faults:
-        raise IntegrityError("\n".join(faults))
-    return len(signed)
-
-
-def _fault_of(
-    layout: Layout, name: str, digest: str, pins: dict[str, str], weights: bool
-) -> str | None:
-    if "#" in name:
-        found = pins.get(name)
-        return None if found == digest else f"{name}: the pin is missing or was changed"
-    path = layout.root / name
-    if path.suffix == ".safetensors" and not weights and not path.exists():
-        return None
-    try:
-        found = sha256(path.read_bytes())
-    except OSError as error:
-        cure = "`dvc pull`" if path.suffix == ".safetensors" else "git"
-        return f"{path} cannot be read ({error.strerror}); restore it from {cure}"
-    return None if found == digest else f"{path} was changed; restore it from git or `dvc pull`"
-
-
 def _weights_named(layout: Layout, chain: Chain) -> list[Path]:
     names = {name for link in chain.links for name in link.record.subjects}
     return [layout.root / name for name in sorted(names) if name.endswith(".safetensors")]
@@ -168,12 +128,13 @@ def _weights_named(layout: Layout, chain: Chain) -> list[Path]:
 def _verify_verdicts(layout: Layout, chain: Chain) -> list[Judged]:
     """Every case once: its file, what the record says of it, and the verdict itself."""
     done: dict[str, Judged] = {}
-    for link in chain.links:
+    for at, link in enumerate(chain.links):
         if link.record.case is None:
             continue
         if link.record.case not in done:
             done[link.record.case] = _replayed(layout, link.record.case)
-        _require_said(layout, link, done[link.record.case])
+        before = replace(chain, links=chain.links[:at])
+        _require_said(layout, link, done[link.record.case], before)
     _require_no_strangers(layout, set(done))
     return list(done.values())
 
@@ -189,25 +150,52 @@ def _replayed(layout: Layout, digest: str) -> Judged:
     return judged
 
 
-def _require_said(layout: Layout, link: Link, judged: Judged) -> None:
-    """A record says of its case what the case says.
+def _require_said(layout: Layout, link: Link, judged: Judged, before: Chain) -> None:
+    """A record says of its case what the case says, and the case what the dossier says.
 
     Raises:
         IntegrityError: names record and field.
     """
     record, case = link.record, judged.case
+    build = kept.read_build(layout, case.build)
+    run = kept.run_facts(build)
     said: dict[str, tuple[Any, Any]] = {
         "classifier": (record.classifier, case.classifier),
         "version": (record.version, case.version),
         "build": (record.build, case.build),
+        "builtBy": (record.built_by, run["by"]),
         "demonstration": (record.demonstration, case.origin == "simulated"),
-        "subjects": (dict(record.subjects), subjects_of(layout, case)),
+        "subjects": (_but_attempts(layout, record.subjects), subjects_of(layout, case)),
     }
     tested = tested_fields(judged.verdict, refused=record.kind == "refusal")
     said |= {key: (getattr(record, key), value) for key, value in tested.items()}
     for field, (one, two) in said.items():
         if one != two:
             raise IntegrityError(f"{link.path}: field {field}: not what case {record.case} says")
+    if time_of(record.signature.signed_at) < time_of(run["built"]):
+        raise IntegrityError(f"{link.path}: field signedAt: before {build.name} was built")
+    require_derived(layout, case, f"{layout.cases / str(record.case)}.json")
+    if record.kind == "sign-off":
+        _require_faced(layout, link, case, before)
+
+
+def _require_faced(layout: Layout, link: Link, case: Case, before: Chain) -> None:
+    """A signed build was compared with every build that was released when it was signed."""
+    released = released_builds(before, case.version, needs_of(layout))
+    faces = owed(released, case.build, rules_of(case.rules, str(link.path)))
+    first = not faces and not case.references and case.first == case.build
+    if not first and not (case.released and faces == set(case.references)):
+        names = ", ".join(f"b{number}" for number in sorted(faces)) or "no build"
+        raise IntegrityError(
+            f"{link.path}: field case.references: when it was signed, {names} was released, and "
+            f"b{case.build} was compared with {sorted(case.references)}"
+        )
+
+
+def _but_attempts(layout: Layout, subjects: Mapping[str, str]) -> dict[str, str]:
+    """Subjects without the attempts: of these the record itself says which there were."""
+    place = f"{layout.attempts.relative_to(layout.root).as_posix()}/"
+    return {name: one for name, one in subjects.items() if not name.startswith(place)}
 
 
 def _require_no_strangers(layout: Layout, known: set[str]) -> None:

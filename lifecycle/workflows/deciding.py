@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from lifecycle.consistency import agree as agreeing
@@ -10,15 +10,18 @@ from lifecycle.consistency.tau import choose, curve
 from lifecycle.domain.predictions import Cutoffs, Predictions
 from lifecycle.domain.sheets import sheet
 from lifecycle.dossier import builds as kept
-from lifecycle.dossier.attempts import read_attempts, require_attempts
+from lifecycle.dossier.attempts import file_of, read_attempts, require_attempts
 from lifecycle.dossier.builds import Build
 from lifecycle.dossier.files import folder_whole, read_json, write_json, write_whole
 from lifecycle.dossier.pipeline import follows, read_current, read_threshold, write_threshold
 from lifecycle.errors import IntegrityError, UnusableInputError
+from lifecycle.gate.rules import NOW, RULES
 from lifecycle.release import chain as chains
 from lifecycle.release.case import agreement_of, faced, needs_of, pinned_scores
+from lifecycle.release.derived import owed
 from lifecycle.release.roster import read_rosters
-from lifecycle.release.standing import released_builds
+from lifecycle.release.standing import released_builds, standing
+from lifecycle.release.subjects import attempts_named, require_subjects
 from lifecycle.workflows.boundary import say
 from lifecycle.workflows.data import pinned_cohort
 from lifecycle.workflows.project import Project
@@ -117,14 +120,19 @@ def pinned_predictions(project: Project, build: Build) -> Predictions:
     return pinned_scores(project.layout, build, pin)
 
 
-def references(before: tuple[Build, ...], released: frozenset[int]) -> tuple[Build, ...]:
-    """Whom a candidate faces: every released build of its version.
+def references(
+    build: Build, builds: Sequence[Build], released: Collection[int]
+) -> tuple[Build, ...]:
+    """Whom a candidate faces: every released build of its version but itself, later ones too.
 
     Where none is released yet, the version's first build and the latest before the candidate: good
     for a look, and the verdict's basis says so. The first one is always among them, or a build
     that lost reports would be washed clean by building it again and comparing it with its twin.
     """
-    signed = tuple(build for build in before if build.number in released)
+    faces = owed(released, build.number, RULES[NOW])
+    own = tuple(one for one in builds if one.version == build.version)
+    signed = tuple(one for one in own if one.number in faces)
+    before = tuple(one for one in own if one.number < build.number)
     return signed or (before[:1] + before[1:][-1:])
 
 
@@ -135,7 +143,36 @@ def released_of(project: Project, version: str) -> frozenset[int]:
     """
     rosters = read_rosters(project.layout.signers)
     chain = chains.read(project.layout.releases, project.name, rosters)
+    # a released build that is gone or another one would leave nothing to contradict
+    require_subjects(project.layout, chain, weights=False)
     return released_builds(chain, version, needs_of(project.layout))
+
+
+def settled_attempts(project: Project, version: str) -> set[str]:
+    """Weights of the attempts that a release has settled: after them the count begins anew.
+
+    Only a release of a network that was not released before settles anything: building a released
+    network once more proves nothing new. Settled are the attempts that the release's own record
+    names; records of `gate/1` name none, there it is the builds up to the released one.
+    """
+    layout = project.layout
+    chain = chains.read(layout.releases, project.name, read_rosters(layout.signers))
+    builds = {one.number: one for one in kept.read_builds(layout) if one.version == version}
+    known: set[str] = set()
+    settled: set[str] = set()
+    for release in standing(chain, version, needs_of(layout)).releases:
+        build = builds.get(release.subject.build)
+        if build is None or build.weights in known:
+            continue
+        known.add(build.weights)
+        link = next(one for one in release.links if one.record.number == release.number)
+        named = attempts_named(layout, link.record.subjects)
+        settled = (
+            {one.weights for one in read_attempts(layout) if file_of(one) in named}
+            if named
+            else {one.weights for one in builds.values() if one.number <= build.number}
+        )
+    return settled
 
 
 def compare_builds(project: Project) -> None:
@@ -150,12 +187,13 @@ def compare_builds(project: Project) -> None:
 
 def comparison_of(project: Project) -> dict[str, Any]:
     """The comparison of the current build, from the kept predictions; nothing is written."""
-    build, before = current_build(project)
+    build, _ = current_build(project)
     pinned_predictions(project, build)  # also where there is nothing to compare with
     cutoffs = read_cutoffs(project)
     released = released_of(project, build.version)
-    signed = any(one.number in released for one in before)
-    names = [reference.name for reference in references(before, released)]
+    faces = references(build, kept.read_builds(project.layout), released)
+    signed = any(one.number in released for one in faces)
+    names = [reference.name for reference in faces]
     agreement = None
     if names:
         aligned = faced_predictions(project, build, names)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from lifecycle.dossier.builds import RUN, Build, read_build
+from lifecycle.dossier.terms import changed_terms
 from lifecycle.dossier.traces import (
     TRACE,
     Difference,
@@ -31,7 +32,6 @@ from lifecycle.workflows.progress import bar
 from lifecycle.workflows.project import Project
 from lifecycle.workflows.replays import Event, Replays, Wish, compare, read_weights
 from lifecycle.workflows.stage import alone
-from lifecycle.workflows.terms import changed_terms
 
 BEFORE = "state before the step"  # what a recorded step begins with (see `replaying`)
 MEASURED = 40  # steps after the first differing one at which the angle is taken

@@ -28,7 +28,7 @@ from lifecycle.workflows.data import (
     pinned_cohort,
     read_parts,
 )
-from lifecycle.workflows.deciding import released_of
+from lifecycle.workflows.deciding import settled_attempts
 from lifecycle.workflows.project import Project
 from lifecycle.workflows.terms import require_same_terms, terms_of
 
@@ -42,8 +42,7 @@ def predict_frozen(project: Project) -> None:
         version = project.classifier.version
         builds = [b for b in kept.read_builds(project.layout) if b.version == version]
         judged = tuple(build.weights for build in builds)
-        newest = max(released_of(project, version), default=0)
-        settled = {build.weights for build in builds if build.number <= newest}
+        settled = settled_attempts(project, version)
         record_attempt(project.layout, version, facts["weights"]["sha256"], judged, settled)
     values = _frozen_scores(project, cohort, tensors, facts)
     with folder_whole(project.predictions) as folder:

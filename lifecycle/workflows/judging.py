@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from lifecycle.cohorts.expectations import read_result
@@ -14,11 +13,17 @@ from lifecycle.dossier import builds as kept
 from lifecycle.dossier import rehearsals
 from lifecycle.dossier.builds import Build
 from lifecycle.dossier.files import read_record, write_json
-from lifecycle.dossier.pins import pin_of, read_pins
+from lifecycle.dossier.pins import pin_of
 from lifecycle.errors import IntegrityError
 from lifecycle.gate import judge as judging
 from lifecycle.gate.rules import NOW, RULES
 from lifecycle.release.case import Case, replay
+from lifecycle.release.derived import (
+    arithmetic_fault,
+    identical,
+    policy_newer,
+    recipe_changed_after_list,
+)
 from lifecycle.release.subjects import require_weights
 from lifecycle.stats.auc import macro_auc
 from lifecycle.workflows.boundary import say
@@ -31,9 +36,6 @@ from lifecycle.workflows.deciding import (
     read_cutoffs,
 )
 from lifecycle.workflows.project import Project
-from lifecycle.workflows.terms import completed
-
-RECIPE = ("preprocess", "model", "recipe", "search")
 
 
 def judge_build(project: Project) -> None:
@@ -59,7 +61,9 @@ def case_of(project: Project) -> Case:
     _, pin = pinned_cohort(project)
     policy = project.classifier.policy
     rehearsed = rehearsed_profiles(project, build, cutoffs)
-    faced = [other for other in before if other.name in compared["references"]]
+    builds = kept.read_builds(project.layout)
+    faced = [other for other in builds if other.name in compared["references"]]
+    rules = RULES[NOW]
     return Case(
         classifier=project.name,
         version=build.version,
@@ -68,7 +72,7 @@ def case_of(project: Project) -> Case:
         first=(before[0] if before else build).number,
         references=tuple(other.number for other in faced),
         released=bool(compared["released"]),
-        identical=_identical(build, faced),
+        identical=identical(build, faced),
         pin=pin.total,
         attempt=attempt_of(project, build),
         policy=policy,
@@ -76,15 +80,15 @@ def case_of(project: Project) -> Case:
         yes=cutoffs.yes,
         no=cutoffs.no,
         validation_passed=read_result(project.validation / "result.json").passed,
-        policy_newer=kept.run_facts(build)["policy"] != judging.policy_digest(policy),
-        arithmetic_fault=_arithmetic_fault(build, before),
-        list_seen=_list_was_seen(project, build),
+        policy_newer=policy_newer(build, builds, policy, rules),
+        arithmetic_fault=arithmetic_fault(build, before, rules),
+        list_seen=recipe_changed_after_list(project.layout, build, builds),
         numerics_mode=project.classifier.recipe.numerics.mode,
         rehearsals=rehearsed.agree,
         rehearsed_other_bits=rehearsed.other_bits,
         origin="simulated" if build.content["origin"] == "simulated" else "real",
-        rules=NOW,
-        criteria=tuple(RULES[NOW].criteria),
+        rules=rules.name,
+        criteria=tuple(rules.criteria),
     )
 
 
@@ -114,35 +118,6 @@ def _read_comparison(project: Project, build: Build) -> dict[str, Any]:
             f"was changed; run `dvc repro compare@{project.name}`"
         )
     return entry
-
-
-def _identical(build: Build, faced: Sequence[Build]) -> bool:
-    """Whether the build computes the same function as every build that it faces, by proof."""
-    return (
-        _is_exact(build)
-        and bool(faced)
-        and all(
-            _function_of(build) == _function_of(other)
-            and build.content["predictions"] == other.content["predictions"]
-            for other in faced
-        )
-    )
-
-
-def _is_exact(build: Build) -> bool:
-    return bool(build.content["recipe"]["numerics"]["mode"] == "exact")
-
-
-def _function_of(build: Build) -> dict[str, Any]:
-    """What decides which scores and calls a build gives, in exact arithmetic, for any input."""
-    content = build.content
-    return {
-        "weights": {key: content["weights"][key] for key in ("md5", "sha256")},
-        "features": content["inputs"]["features"],
-        "terms": completed(content["terms"]),
-        "numerics": content["recipe"]["numerics"],
-        "arithmetic": content["framework"].get("arithmetic"),
-    }
 
 
 def read_verdict(project: Project, build: Build) -> Verdict:
@@ -178,42 +153,6 @@ def kept_verdict(project: Project, build: Build) -> Verdict:
             f"changed; run `lifecycle rebuild {project.name}`"
         )
     return now
-
-
-def _arithmetic_fault(build: Build, before: tuple[Build, ...]) -> bool:
-    """Whether other weights came from what must give the same ones.
-
-    That is the same machine, data and recipe; in exact mode any machine will do.
-    """
-    same = ("inputs", "recipe") if _is_exact(build) else ("environment", "inputs", "recipe")
-    return any(
-        all(build.content[key] == other.content[key] for key in same)
-        and build.content["framework"].get("arithmetic")
-        == other.content["framework"].get("arithmetic")
-        and build.weights != other.weights
-        for other in before
-    )
-
-
-def _list_was_seen(project: Project, build: Build) -> bool:
-    """Whether an earlier version with another recipe was compared on some of these frozen cases.
-
-    Whoever changed the recipe then could have seen which cases were discordant.
-    """
-    pins = read_pins(project.layout.pins)
-    cases = {
-        digest for pin in pins if pin.version == build.version for digest in pin.cases.values()
-    }
-    earlier = [b for b in kept.read_builds(project.layout) if b.version != build.version]
-    compared = {
-        b.version
-        for b in earlier
-        if b.number < build.number
-        and kept.first_of(tuple(earlier), b.version) != b
-        and any(b.content["terms"][key] != build.content["terms"][key] for key in RECIPE)
-    }
-    shared = [pin for pin in pins if pin.version in compared]
-    return any(cases & set(pin.cases.values()) for pin in shared)
 
 
 def metrics_of(project: Project, verdict: Verdict) -> dict[str, Any]:

@@ -42,6 +42,7 @@ def against(project: Project, case: Case, verdict: Verdict, demonstration: bool)
         _basis_said(case),
         _origin_said(case, demonstration),
         _git_said(project.root),
+        _history_said(project),
         changed_since(project),
         _weights_said(project.layout, kept.read_build(project.layout, case.build)),
     ]
@@ -85,6 +86,23 @@ def _git_said(root: Path) -> str:
     if lines:
         more = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
         return f"the tree is not clean: {', '.join(lines[:SHOWN])}{more}; commit or restore them"
+    return ""
+
+
+def _history_said(project: Project) -> str:
+    """Builds and attempts that git remembers are all there: none is taken away to begin anew."""
+    folders = [project.layout.builds, project.layout.attempts]
+    names = [folder.relative_to(project.root).as_posix() for folder in folders]
+    command = ["git", "log", "--no-renames", "--diff-filter=D", "--name-only", "--format="]
+    deleted = _output(project.root, [*command, "--relative", "--", *names])
+    lines = sorted({line for line in (deleted or "").splitlines() if line.strip()})
+    gone = [line for line in lines if not (project.root / line).exists()]
+    if gone:
+        more = f" and {len(gone) - SHOWN} more" if len(gone) > SHOWN else ""
+        return (
+            f"builds or attempts were taken away: {', '.join(gone[:SHOWN])}{more}; restore them "
+            "from git (`git log --diff-filter=D` names the commit)"
+        )
     return ""
 
 

@@ -17,18 +17,21 @@ from lifecycle.domain.digests import canonical_json, sha256
 from lifecycle.dossier import builds as kept
 from lifecycle.errors import IntegrityError, SignOffRefusedError, UsageError
 from lifecycle.gate import judge as judging
+from lifecycle.gate.rules import RULES
 from lifecycle.records.types import time_of
 from lifecycle.release import chain as chains
 from lifecycle.release.case import Judged, kept_case, needs_of, replay, to_record
 from lifecycle.release.chain import ROLES_FOR, Chain, Link
+from lifecycle.release.derived import owed
 from lifecycle.release.envelope import seal
 from lifecycle.release.files import WAIT, locked, place_once, read_plain
 from lifecycle.release.keys import keyid, unlock
 from lifecycle.release.records import Record, Signature, statement_of
 from lifecycle.release.roster import Person, Roster, person_of, read_rosters
 from lifecycle.release.standing import released_builds, standing, versions
-from lifecycle.release.subjects import subjects_of
+from lifecycle.release.subjects import attempt_subjects, subjects_of
 from lifecycle.release.tested import tested_fields
+from lifecycle.workflows.auditing import verify
 from lifecycle.workflows.judging import case_of, read_verdict
 from lifecycle.workflows.project import Project
 from lifecycle.workflows.readiness import against
@@ -234,7 +237,8 @@ def _about_build(project: Project, judged: Judged, kind: str, meaning: str) -> P
     run = kept.run_facts(kept.read_build(project.layout, case.build))
     return Proposal(
         project, kind, meaning, case.version, case.build, str(run["by"]),
-        subjects_of(project.layout, case), judged,
+        {**subjects_of(project.layout, case), **attempt_subjects(project.layout, case.version)},
+        judged,
     )  # fmt: skip
 
 
@@ -242,10 +246,10 @@ def _chain_said(project: Project, chain: Chain, judged: Judged) -> list[str]:
     """What the chain has against it: other releases than the build was compared with."""
     case = judged.case
     signed = released_builds(chain, case.version, needs_of(project.layout))
-    owed = {number for number in signed if number < case.build}
-    if owed != (set(case.references) if case.released else set()):
+    faces = owed(signed, case.build, RULES[case.rules])
+    if faces != (set(case.references) if case.released else set()):
         return [
-            f"the released builds are {_named(owed)}, and it was compared with "
+            f"the released builds are {_named(faces)}, and it was compared with "
             f"{_named(set(case.references))}; run `dvc repro`"
         ]
     return []
@@ -269,6 +273,8 @@ def sign(proposal: Proposal, key_file: Path, passphrase: str, now: datetime | No
     """
     key = unlock(key_file, passphrase)
     layout = proposal.project.layout
+    # what does not verify now never will: nothing is added to it
+    verify(proposal.project.root, proposal.project.name, weights=False)
     moment = (now or datetime.now(UTC).astimezone()).isoformat(timespec="seconds")
 
     def make(chain: Chain) -> tuple[str, bytes]:

@@ -14,7 +14,8 @@ from lifecycle.params.reader import load
 from lifecycle.workflows.boundary import guarded
 from lifecycle.workflows.deciding import references
 from lifecycle.workflows.surroundings import source_digests
-from lifecycle.workflows.terms import changed_terms, require_same_terms, terms_of
+from lifecycle.dossier.terms import changed_terms
+from lifecycle.workflows.terms import require_same_terms, terms_of
 
 ROOT = Path(__file__).resolve().parents[3]
 
