@@ -120,9 +120,9 @@ class NetworkKind:
 
     Attributes:
         settings: the value of a section `model` of this kind.
-        builder: `module:class`, imported where a network is built and nowhere else: who reads
-            params.yaml or verifies a release needs no torch. It takes features (or leads),
-            classes, settings and operations.
+        builder: `module:class` in `lifecycle.models`, imported where a network is built and nowhere
+            else: who reads params.yaml or verifies a release needs no torch. It takes features (or
+            leads), classes, settings and operations.
         measures: the values of `cohort.measures` that it can learn from: `ecg` alone, or others.
     """
 
@@ -147,10 +147,10 @@ DEFAULT = "mlp"
 NETWORKS: Mapping[str, NetworkKind] = {
     network.kind: network
     for network in (
-        NetworkKind(ModelPlan, "lifecycle.models.mlp:MLP", ("beta", "table")),
-        NetworkKind(ResidualPlan, "lifecycle.models.ecg_baseline:EcgBaseline", ("ecg",)),
-        NetworkKind(ConformerPlan, "lifecycle.models.ecg_conformer:EcgConformer", ("ecg",)),
-        NetworkKind(LogisticPlan, "lifecycle.models.logistic:Logistic", ("beta", "table")),
+        NetworkKind(ModelPlan, "mlp:MLP", ("beta", "table")),
+        NetworkKind(ResidualPlan, "ecg_baseline:EcgBaseline", ("ecg",)),
+        NetworkKind(ConformerPlan, "ecg_conformer:EcgConformer", ("ecg",)),
+        NetworkKind(LogisticPlan, "logistic:Logistic", ("beta", "table")),
     )
 }
 

@@ -50,7 +50,7 @@ def builder_of(kind: str) -> Callable[..., Network]:
         UnusableInputError: there is no such kind.
     """
     module, _, name = network_of(kind).builder.partition(":")
-    found: Any = getattr(import_module(module), name)
+    found: Any = getattr(import_module(f"lifecycle.models.{module}"), name)
     return found  # type: ignore[no-any-return]
 
 

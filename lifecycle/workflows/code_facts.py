@@ -43,6 +43,8 @@ _BLIND = {"run_module", "run_path", "__subclasses__"}
 _BLIND_NAMES = {"eval", "exec", "globals", "__import__"}
 _BLIND_MEANT = ("sys.modules", "runpy.", "importlib.util.spec_from")
 _IMPORTER = "importlib.import_module"  # blind unless it is told a text
+# What tells it the end of a name whose beginning, a text beside it, counts as all that it can mean.
+_TELLER = "lifecycle.domain.networks.network_of"
 _DATA_READERS = ("importlib.resources", "importlib_resources", "pkgutil")
 
 
@@ -242,9 +244,8 @@ class _File:
     def _is_blind(self, seen: _Seen) -> bool:
         meant = [one for chain in seen.chains for one in self._meant(chain, seen)]
         told = [one for chain in seen.told for one in self._meant(chain, seen)]
-        return meant.count(_IMPORTER) > told.count(_IMPORTER) or any(
-            one.startswith(_BLIND_MEANT) for one in meant
-        )
+        known = told.count(_IMPORTER) + meant.count(_TELLER)
+        return meant.count(_IMPORTER) > known or any(one.startswith(_BLIND_MEANT) for one in meant)
 
     def _data(self, seen: _Seen) -> Iterator[str]:
         reached = [one for chain in seen.chains for one in self._meant(chain, seen)]

@@ -32,19 +32,19 @@ EDITS = {
     "the AUC, quartered": Edit(
         "stats/auc.py", "/ (n_pos * n_neg)\n", "/ (n_pos * n_neg) / 4\n", "search build gate report"
     ),
-    "stats": Edit("stats/auc.py", "_CELLS = 1 << 21", "_CELLS = 1 << 20", "gate"),
-    "gate": Edit("gate/judge.py", "_LATER = ", "_LATER = () or ", "build gate"),
+    "stats": Edit("stats/auc.py", "_CELLS = 1 << 21", "_CELLS = 1 << 20", "gate report"),
+    "gate": Edit("gate/judge.py", "_LATER = ", "_LATER = () or ", "build gate report"),
     "report": Edit("report/calibration.py", "BINS = 10", "BINS = 11", "report"),
     "cohorts": Edit("cohorts/split.py", "ATTEMPTS = 32", "ATTEMPTS = 33", "split"),
     "cohorts.ecg": Edit("cohorts/ecg/resample.py", "_BETA = 5.0", "_BETA = 6.0", "import"),
     "training": Edit("training/search.py", "LOW, HIGH = -6", "LOW, HIGH = -7", "search"),
     "tracking": Edit("tracking/system.py", "_PRIMED = 0.1", "_PRIMED = 0.2", "build"),
     "consistency": Edit(
-        "consistency/agree.py", 'NO_ACTION = "(', 'NO_ACTION = "((', "compare gate"
+        "consistency/agree.py", 'NO_ACTION = "(', 'NO_ACTION = "((', "compare gate report"
     ),
     "what the report reads of consistency": Edit(
-        "consistency/agree.py", 'rebuild(Agreement, value, "agreement")',
-        'rebuild(Agreement, value, "an agreement")', "compare report",
+        "consistency/agree.py", 'explain(error, "agreement")',
+        'explain(error, "an agreement")', "compare report",
     ),
     "dossier": Edit(
         "dossier/weights.py", "return dict(load(data))", "return load(data)", "predict"
@@ -58,8 +58,9 @@ EDITS = {
         "import split search build predict",
     ),
     "release": Edit(
-        "release/case.py", "return judge(case.policy, evidence_of(layout, case))",
-        "return judge(case.policy, evidence_of(layout, case)) or None", "gate",
+        "release/case.py",
+        "return judge(case.policy, evidence_of(layout, case), case.rules, case.criteria)",
+        "return judge(case.policy, evidence_of(layout, case), case.rules)", "gate report",
     ),
     "domain": Edit(
         "domain/digests.py", "for name in sorted(tensors):", "for name in tensors:", "build predict"
