@@ -50,6 +50,8 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
 
 def copy_of(version: str, folder: Path) -> Site:
     shutil.copytree(HERE / version, folder / "p")
+    for key in (folder / "p" / "keys").iterdir():
+        key.chmod(0o600)  # which git does not keep
     return Site(folder / "p", folder / "p" / "keys")
 
 
