@@ -608,5 +608,5 @@ CRITERIA: dict[str, Criterion] = {
     "arithmetic": arithmetic,
     "rehearsals": rehearsals,
 }
-# What `gate/2` judges by. An entry of CRITERIA is never taken away or changed: signed cases name it.
+# What `gate/2` judges by. Entries of CRITERIA are never taken away or changed: cases name them.
 CRITERIA_2: dict[str, Criterion] = {**CRITERIA, "frozen.amended": amended}

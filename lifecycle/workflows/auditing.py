@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from lifecycle.domain.digests import sha256
 from lifecycle.dossier import builds as kept
+from lifecycle.dossier.builds import Build
 from lifecycle.dossier.layout import Layout
 from lifecycle.errors import IntegrityError, UnusableInputError, UsageError
 from lifecycle.gate.rules import rules_of
@@ -31,6 +33,7 @@ from lifecycle.release.tested import tested_fields
 from lifecycle.workflows.auditing_beside import verify_beside
 
 Progress = Callable[[str], None]
+CLOCKS = timedelta(minutes=10)  # by which two clocks may differ
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")  # as params.yaml may name a classifier
 
 
@@ -172,11 +175,22 @@ def _require_said(layout: Layout, link: Link, judged: Judged, before: Chain) -> 
     for field, (one, two) in said.items():
         if one != two:
             raise IntegrityError(f"{link.path}: field {field}: not what case {record.case} says")
-    if time_of(record.signature.signed_at) < time_of(run["built"]):
-        raise IntegrityError(f"{link.path}: field signedAt: before {build.name} was built")
+    _require_moment(link, build, str(run["built"]))
     require_derived(layout, case, f"{layout.cases / str(record.case)}.json")
     if record.kind == "sign-off":
         _require_faced(layout, link, case, before)
+
+
+def _require_moment(link: Link, build: Build, built: str) -> None:
+    """A signature is no older than what it signs, and not of a time that has not come."""
+    at = link.record.signature.signed_at
+    if time_of(at) < time_of(built):
+        raise IntegrityError(f"{link.path}: field signedAt: {at}, before {build.name} was built")
+    if time_of(at) > datetime.now(UTC) + CLOCKS:
+        raise IntegrityError(
+            f"{link.path}: field signedAt: {at}, which has not come yet; if it has, set the clock "
+            "of this machine right"
+        )
 
 
 def _require_faced(layout: Layout, link: Link, case: Case, before: Chain) -> None:

@@ -17,7 +17,7 @@ from lifecycle.domain.predictions import Cutoffs, Predictions
 from lifecycle.domain.verdict import Finding, Verdict
 from lifecycle.errors import IntegrityError, UnusableInputError
 from lifecycle.gate.criteria import judge_consistency
-from lifecycle.gate.evidence import Evidence, HoldoutFigures, frozen_figures
+from lifecycle.gate.evidence import Amendment, Evidence, HoldoutFigures, frozen_figures
 from lifecycle.gate.judge import (
     can_ever_show,
     difference,
@@ -27,7 +27,7 @@ from lifecycle.gate.judge import (
     to_json,
     to_record,
 )
-from lifecycle.gate.rules import RULES
+from lifecycle.gate.rules import NOW, RULES
 
 N = 200
 CUT = Cutoffs((0.6,) * 3, None, "proposed", {"said": "tau = 0.6.", "tau": 0.6})
@@ -117,7 +117,7 @@ def test_a_perfect_rebuild_passes():
     assert verdict.shown["not_applicable"] == [
         "holdout", "auc.macro", "consistency.identity", "discordant.count", "critical", "gained",
         "margins",
-        "actions.count", "rehearsals",
+        "actions.count", "rehearsals", "frozen.amended",
     ]  # fmt: skip
     assert (verdict.shown["level"], verdict.shown["patients_needed"]) == (0.025, 72)
 
@@ -507,7 +507,7 @@ def test_two_verdicts_differ_where_something_decides():
     verdict = judge(Policy(), evidence(TRUE, swapped(3)))
     worse = judge(Policy(), evidence(TRUE, swapped(40)))
     assert difference(verdict, worse) == "status"
-    assert difference(verdict, replace(verdict, rules="gate/2")) == "rules"
+    assert difference(verdict, replace(verdict, rules="gate/1")) == "rules"
     assert difference(verdict, replace(verdict, findings=verdict.findings[1:])) == "findings"
     at = next(i for i, f in enumerate(verdict.findings) if f.bound is not None)
 
@@ -528,15 +528,28 @@ def test_two_verdicts_differ_where_something_decides():
 def test_an_older_verdict_is_made_by_the_criteria_that_it_names(monkeypatch):
     given = evidence(TRUE, swapped(3))
     before = judge(Policy(), given)
-    known = RULES["gate/1"]
+    known = RULES[NOW]
 
     def newer(policy, evidence):
         return (Finding("mood", "fail", None, None, None, "It is Monday."),)
 
-    monkeypatch.setitem(RULES, "gate/1", replace(known, criteria={**known.criteria, "mood": newer}))
+    monkeypatch.setitem(RULES, NOW, replace(known, criteria={**known.criteria, "mood": newer}))
     assert judge(Policy(), given).status == "fail"
     again = judge(Policy(), given, before.rules, before.criteria)
     assert difference(before, again) is None
+
+
+def test_an_amendment_after_a_comparison_needs_a_second_person():
+    changed = Amendment(1, 2, ("a", "b"), ("c",), ("a", "b"), 3)
+    verdict = judge(Policy(), replace(evidence(TRUE, TRUE), amendment=changed))
+    (found,) = (f for f in verdict.findings if f.criterion == "frozen.amended")
+    assert (verdict.status, found.status) == ("inconclusive", "inconclusive")
+    ever = evidence(TRUE, TRUE).agreement.ever
+    assert found.figure == (ever.D + 2) / (ever.R + 3)  # what was dropped counts all the same
+    assert "2 cases were dropped and 1 changed (a, b, c). 2 of them were discordant" in found.said
+    before = judge(Policy(), replace(evidence(TRUE, TRUE), amendment=changed), "gate/1")
+    assert before.status == "pass"  # a verdict of the rules before stays what it was
+    assert judge(Policy(), evidence(TRUE, TRUE)).status == "pass"
 
 
 def test_rules_and_criteria_that_are_not_known_here_are_a_newer_program_s():

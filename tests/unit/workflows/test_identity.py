@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from lifecycle.dossier.builds import Build
-from lifecycle.workflows.judging import _arithmetic_fault, _identical
+from lifecycle.gate.rules import NOW, RULES, Rules
+from lifecycle.release.derived import arithmetic_fault, identical
 
 CONTENT: dict[str, Any] = {
     "terms": {"model": {"kind": "mlp"}, "tau": {"positive": "a"}, "classes": ["a", "b"]},
@@ -29,13 +30,17 @@ def _build(number: int, change: Callable[[dict[str, Any]], object] = lambda c: N
     return Build(number, content, {}, str(number), Path())
 
 
+def _fault(build: Build, others: tuple[Build, ...], rules: Rules = RULES[NOW]) -> bool:
+    return arithmetic_fault(build, others, rules)
+
+
 def _elsewhere(content: dict[str, Any]) -> None:
     content["environment"]["machine"]["cpu"] = "two"
     content["weights"]["file"] = "y"
 
 
 def test_equal_weights_on_another_machine_are_the_same_function() -> None:
-    assert _identical(_build(2, _elsewhere), (_build(1),))
+    assert identical(_build(2, _elsewhere), (_build(1),))
 
 
 @pytest.mark.parametrize(
@@ -54,18 +59,18 @@ def test_equal_weights_on_another_machine_are_the_same_function() -> None:
 def test_whatever_could_change_a_score_is_no_identity(
     change: Callable[[dict[str, Any]], object],
 ) -> None:
-    assert not _identical(_build(2, change), (_build(1),))
-    assert not _identical(_build(2), (_build(1, change),))
+    assert not identical(_build(2, change), (_build(1),))
+    assert not identical(_build(2), (_build(1, change),))
 
 
 def test_identity_is_with_every_build_that_is_faced() -> None:
     other = _build(2, lambda c: c["weights"].update(sha256="t"))
-    assert _identical(_build(3), (_build(1),))
-    assert not _identical(_build(3), (_build(1), other))
-    assert not _identical(_build(3), ())
+    assert identical(_build(3), (_build(1),))
+    assert not identical(_build(3), (_build(1), other))
+    assert not identical(_build(3), ())
     inexact = _build(1, lambda c: c["recipe"]["numerics"].update(mode="deterministic"))
     twin = _build(2, lambda c: c["recipe"]["numerics"].update(mode="deterministic"))
-    assert not _identical(twin, (inexact,))
+    assert not identical(twin, (inexact,))
 
 
 def test_other_weights_accuse_the_machine_only_where_they_were_promised() -> None:
@@ -73,16 +78,16 @@ def test_other_weights_accuse_the_machine_only_where_they_were_promised() -> Non
         _elsewhere(content)
         content["weights"]["sha256"] = "t"
 
-    assert _arithmetic_fault(_build(2, other), (_build(1),))
-    assert not _arithmetic_fault(_build(2, _elsewhere), (_build(1),))
+    assert _fault(_build(2, other), (_build(1),))
+    assert not _fault(_build(2, _elsewhere), (_build(1),))
     for key, value in (("inputs", {"features": "g"}), ("recipe", {"numerics": {"mode": "exact"}})):
         changed = _build(1, lambda c, key=key, value=value: c.update({key: value}))
-        assert not _arithmetic_fault(_build(2, other), (changed,))
+        assert not _fault(_build(2, other), (changed,))
 
     def newer(content: dict[str, Any]) -> None:
         content["framework"]["arithmetic"] = "lifecycle/arithmetic/2"
 
-    assert not _arithmetic_fault(_build(2, other), (_build(1, newer),))
+    assert not _fault(_build(2, other), (_build(1, newer),))
 
     def native(content: dict[str, Any]) -> None:
         content["recipe"]["numerics"]["mode"] = "deterministic"
@@ -91,4 +96,15 @@ def test_other_weights_accuse_the_machine_only_where_they_were_promised() -> Non
         native(content)
         other(content)
 
-    assert not _arithmetic_fault(_build(2, native_elsewhere), (_build(1, native),))
+    assert not _fault(_build(2, native_elsewhere), (_build(1, native),))
+
+
+def test_another_frozen_set_hides_no_fault_of_arithmetic() -> None:
+    """No network is trained on the frozen set; `gate/1` took its pin for an input all the same."""
+
+    def other(content: dict[str, Any]) -> None:
+        content["weights"]["sha256"] = "t"
+        content["inputs"]["pin"] = {"number": 2, "total": "q"}
+
+    assert _fault(_build(2, other), (_build(1),))
+    assert not _fault(_build(2, other), (_build(1),), RULES["gate/1"])

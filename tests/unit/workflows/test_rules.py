@@ -9,12 +9,12 @@ import pytest
 
 from lifecycle.domain.networks import ModelPlan, plan_of
 from lifecycle.dossier.builds import Build
+from lifecycle.dossier.terms import changed_terms
 from lifecycle.errors import UnusableInputError
 from lifecycle.params.reader import load
 from lifecycle.workflows.boundary import guarded
 from lifecycle.workflows.deciding import references
 from lifecycle.workflows.surroundings import source_digests
-from lifecycle.dossier.terms import changed_terms
 from lifecycle.workflows.terms import require_same_terms, terms_of
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -25,11 +25,15 @@ def _build(number: int, version: str = "1.0.0", **content: object) -> Build:
 
 
 def test_a_candidate_faces_every_released_build_or_the_latest() -> None:
-    before = (_build(1), _build(2), _build(3))
-    assert references(before, frozenset({1, 3})) == (before[0], before[2])
-    assert references(before, frozenset()) == (before[0], before[2])
-    assert references(before[:1], frozenset()) == (before[0],)
-    assert references((), frozenset({1})) == ()
+    one, two, three, four = builds = tuple(_build(number) for number in (1, 2, 3, 4))
+    assert references(four, builds, {1, 3}) == (one, three)
+    # one that is made current again faces the releases after it, and never itself
+    assert references(two, builds, {1, 3}) == (one, three)
+    assert references(one, builds, {1, 3}) == (three,)
+    assert references(four, builds, ()) == (one, three)
+    assert references(two, builds, ()) == (one,)
+    assert references(one, builds, ()) == ()
+    assert references(one, builds, {1}) == ()
 
 
 def test_what_makes_a_new_version() -> None:
