@@ -244,4 +244,4 @@ RELEASE = Format(
 )
 ROSTER = Format("roster", (RosterV1, RosterV2), RosterV2, (same,), place="payload")
 CASE = Format("case", (CaseV1, CaseV2), CaseV2, (_case_of_v1,))
-BUNDLE = Format("bundle", (BundleV1,), BundleV1, digested=1)
+BUNDLE = Format("bundle", (BundleV1,), BundleV1, digested=1, cure="unpack the bundle anew")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from lifecycle.errors import UnusableInputError
 from lifecycle.release.case import Judged
-from lifecycle.release.standing import Release, Standing
+from lifecycle.release.chain import Link
+from lifecycle.release.standing import Partial, Release, Standing
 from lifecycle.workflows.auditing import (
     Audit,
     classifiers_of,
@@ -135,14 +136,26 @@ def _audit_lines(audit: Audit) -> list[str]:
 
 def standing_said(one: Standing) -> list[str]:
     """Where a version stands, a sentence each."""
-    lines = [_release_said(release) for release in one.releases]
-    lines += [
-        f"b{part.subject.build} is signed in part, not released: "
-        f"missing {' and '.join(part.missing)}"
-        for part in one.partial
-    ]
-    lines += [f"b{link.record.build} was refused" for link in one.refusals]
-    return lines
+    lines = [_refusal_said(link, one) for link in one.refusals]
+    lines += [_release_said(release) for release in one.releases]
+    return lines + [_part_said(part, one) for part in one.partial]
+
+
+def _refusal_said(link: Link, one: Standing) -> str:
+    """A refusal, and whether a release of the same build came after it."""
+    record = link.record
+    later = any(r.subject.build == record.build and r.number > record.number for r in one.releases)
+    after = ", before its release" if later else ""
+    return f"b{record.build} was refused at {record.signature.signed_at}{after}"
+
+
+def _part_said(part: Partial, one: Standing) -> str:
+    """Signatures that do not make a release: of a build that has none, or that was judged anew."""
+    number, missing = part.subject.build, " and ".join(part.missing)
+    stands = any(r.subject.build == number and r.withdrawn is None for r in one.releases)
+    if stands:
+        return f"b{number} was judged anew since, and that is signed in part: missing {missing}"
+    return f"b{number} is signed in part, not released: missing {missing}"
 
 
 def _release_said(release: Release) -> str:

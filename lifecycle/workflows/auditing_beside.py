@@ -159,7 +159,7 @@ def _verify_bundle(layout: Layout) -> int:
     for name, digest in sorted(bundle.files.items()):
         place = layout.root / name
         if sha256(read_evidence(place)) != digest:
-            raise IntegrityError(f"{place} was changed since the export; take it from the bundle")
+            raise IntegrityError(f"{place} was changed since the export: unpack the bundle anew")
     return len(bundle.files)
 
 

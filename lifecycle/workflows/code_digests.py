@@ -59,6 +59,18 @@ def changed_codes(root: Path) -> dict[str, list[str]]:
     return changed
 
 
+def other_program(root: Path) -> str | None:
+    """Where this command's own code lies, where the project has other code: its stages run that.
+
+    A copied project beside an environment that was installed from elsewhere has two programs.
+    """
+    here = Path(code_facts.__file__).resolve().parents[2]
+    own = root / ROOTS[0]
+    if not own.is_dir() or own.resolve().parent == here:
+        return None
+    return None if stage_codes(root) == stage_codes(here) else str(here)
+
+
 def said_of(changed: Mapping[str, list[str]]) -> str:
     """`gate, report (lifecycle.stats.auc: auc)`: the stages, and some of the definitions."""
     found = sorted({one for names in changed.values() for one in names})

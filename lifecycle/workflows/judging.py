@@ -14,7 +14,7 @@ from lifecycle.dossier import rehearsals
 from lifecycle.dossier.builds import Build
 from lifecycle.dossier.files import read_record, write_json
 from lifecycle.dossier.pins import pin_of
-from lifecycle.errors import IntegrityError
+from lifecycle.errors import IntegrityError, UnusableInputError
 from lifecycle.gate import judge as judging
 from lifecycle.gate.rules import NOW, RULES
 from lifecycle.release.case import Case, replay
@@ -111,6 +111,11 @@ def _read_comparison(project: Project, build: Build) -> dict[str, Any]:
         IntegrityError: it is of another build, or was changed.
     """
     path = project.comparison / AGREEMENT
+    if not path.exists():
+        raise UnusableInputError(
+            f"{path} is missing: work/ is not kept by git; `lifecycle rebuild {project.name}` "
+            "makes it again"
+        )
     entry: dict[str, Any] = read_record(path)
     if digest_of(entry) != digest_of(comparison_of(project)):
         raise IntegrityError(

@@ -17,7 +17,7 @@ from lifecycle.dossier.layout import Layout
 from lifecycle.errors import IntegrityError
 from lifecycle.release.case import Case
 from lifecycle.release.subjects import weights_file
-from lifecycle.workflows.code_digests import changed_codes, said_of
+from lifecycle.workflows.code_digests import changed_codes, other_program, said_of
 from lifecycle.workflows.project import Project
 
 # The stages of a classifier. Not the surroundings, which run always and so are never up to date.
@@ -117,12 +117,18 @@ def changed_since(project: Project) -> str:
 
 def _code_said(root: Path) -> str:
     changed = changed_codes(root)
-    if not changed:
-        return ""
-    return (
-        f"code changed since the build was judged: {said_of(changed)}; restore it, or run "
-        "`dvc repro`"
-    )
+    if changed:
+        return (
+            f"code changed since the build was judged: {said_of(changed)}; restore it, or run "
+            "`dvc repro`"
+        )
+    other = other_program(root)
+    if other is not None:
+        return (
+            f"this command runs the program in {other}, and the project has other code of its own, "
+            "which its stages run: activate the project's own environment"
+        )
+    return ""
 
 
 def _status_said(project: Project) -> str:

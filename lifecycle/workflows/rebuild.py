@@ -14,7 +14,7 @@ from lifecycle.errors import ExitCode, UnusableInputError, UsageError
 from lifecycle.numerics.fingerprint import changed_keys, fingerprint
 from lifecycle.params.reader import load
 from lifecycle.workflows.boundary import INTERRUPTED, say
-from lifecycle.workflows.code_digests import FOLDER, changed_codes, said_of
+from lifecycle.workflows.code_digests import FOLDER, changed_codes, other_program, said_of
 from lifecycle.workflows.project import require_root
 from lifecycle.workflows.stage import LAST_FAILURE, die_with_parent
 from lifecycle.workflows.surroundings import source_files
@@ -110,6 +110,12 @@ def _plan(root: Path, name: str, classifier: Classifier) -> str:
 
 def _say_code(root: Path) -> None:
     """Which stages run for their code, where there was a run before."""
+    other = other_program(root)
+    if other is not None:
+        say(
+            f"this command runs the program in {other}, and the project has other code of its own, "
+            "which its stages run: activate the project's own environment"
+        )
     if (root / FOLDER).is_dir() and (changed := changed_codes(root)):
         say(f"code changed since the last run: {said_of(changed)}")
 
