@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from lifecycle.consistency.units import require_groups
+from lifecycle.domain.classifier import Policy
+from lifecycle.domain.cohort import Cohort
 from lifecycle.errors import UnusableInputError
+from lifecycle.workflows import deciding
 from lifecycle.workflows.anywhere import Question, compare_files
+from lifecycle.workflows.data import _require_units
 
 ROWS = 60
 
@@ -70,3 +77,33 @@ def test_components_need_the_group_of_every_case(
 def test_patients_need_none() -> None:
     require_groups("patient", ["a", "b"], ["", ""], "here")
     require_groups("component", ["a", "b"], ["s", "t"], "here")
+
+
+@pytest.mark.parametrize(
+    ("unit", "frozen"), [("component", "b"), ("patient", "a"), ("component", "a")]
+)
+def test_a_split_needs_groups_of_the_frozen_cases_only(unit: str, frozen: str) -> None:
+    cohort = Cohort(("a", "b"), ("a", "b"), ("", "s"), ("", ""), ("f",), np.zeros((2, 1)), "real")
+    project: Any = SimpleNamespace(
+        name="tab",
+        classifier=SimpleNamespace(policy=Policy(unit=unit)),  # type: ignore[arg-type]
+    )
+    parts: dict[str, Any] = {name: "frozen" if name == frozen else "training" for name in "ab"}
+    if (unit, frozen) == ("component", "a"):
+        with pytest.raises(UnusableInputError, match=r"tab, frozen set .*no case has a group"):
+            _require_units(project, cohort, parts)
+    else:
+        _require_units(project, cohort, parts)
+
+
+def test_the_comparison_of_a_build_needs_them_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A policy may change within a version, and the split is not made again for it."""
+    own = SimpleNamespace(ids=("a", "b"), groups=("s", ""))
+    project: Any = SimpleNamespace(
+        name="tab", classifier=SimpleNamespace(policy=Policy(unit="component"))
+    )
+    build = SimpleNamespace(name="b2")
+    monkeypatch.setattr(deciding, "current_build", lambda project: (build, ()))
+    monkeypatch.setattr(deciding, "pinned_predictions", lambda project, build: own)
+    with pytest.raises(UnusableInputError, match="tab b2, frozen set: 1 of 2 cases"):
+        deciding.comparison_of(project)
