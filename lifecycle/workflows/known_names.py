@@ -43,14 +43,16 @@ class Known:
 def known_names(project: Project) -> Known:
     """Names of the current cohort, training cases too, of every build and of every pin.
 
-    Patients and slides of earlier training cases are in no file of the dossier: a build keeps their
-    case names only.
+    Of training cases a version's first build keeps the case names, and no build anything else: a
+    training case that came later and has left again is in no file, and so are the patients and
+    slides of all that have left.
     """
     parts: list[Predictions | Cohort] = []
     cases: dict[str, None] = {}
     for build in reversed(kept.read_builds(project.layout)):
         parts += [kept.frozen_predictions(build), kept.holdout_predictions(build)]
-        cases.update(dict.fromkeys(read_parts(build.folder / kept.PARTS)))
+        if kept.PARTS in build.files:
+            cases.update(dict.fromkeys(read_parts(build.folder / kept.PARTS)))
     cohort, separate = cohorts_of(project)
     parts += [cohort, *([] if separate is None else [separate])]
     for pin in read_pins(project.layout.pins):

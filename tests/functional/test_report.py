@@ -111,7 +111,7 @@ def test_identifiers_can_be_masked(site: Site) -> None:
 
 
 def test_a_name_in_a_reason_is_masked_and_one_elsewhere_is_refused(site: Site) -> None:
-    build = kept.read_build(Layout(site.root, "wine"), 2)
+    build = kept.read_build(Layout(site.root, "wine"), 1)
     parts = read_parts(build.folder / kept.PARTS)
     name = next(case for case, part in parts.items() if part == "training")
     with quiet_dvc():

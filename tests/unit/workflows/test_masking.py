@@ -6,6 +6,8 @@ import re
 import time
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,10 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.report.inputs import rebuild
 
+from lifecycle.cohorts.split import write_parts
+from lifecycle.dossier import builds as kept
 from lifecycle.errors import UnusableInputError
 from lifecycle.report.figures import figures
 from lifecycle.report.page import render
 from lifecycle.report.source import Signature
+from lifecycle.workflows import known_names
 from lifecycle.workflows.deciding import cases_csv
 from lifecycle.workflows.known_names import Known
 from lifecycle.workflows.masking import LEFT_OUT, mask_of, masked
@@ -163,3 +168,32 @@ def test_pinned_cases_have_the_first_numbers() -> None:
     pinned = sorted(data.pin.cases, key=data.pin.cases.__getitem__)
     assert [mask.cases[case] for case in pinned] == sorted(mask.cases.values())[: len(pinned)]
     assert len(set(mask.cases.values())) == len(mask.cases)
+
+
+def test_every_name_of_the_dossier_is_known(tmp_path: Path, monkeypatch: Any) -> None:
+    """Two builds, of which the first keeps the split; a case of an old pin; the present cohort."""
+
+    def part(*names: str) -> Any:
+        others = ([f"{kind} of {name}" for name in names] for kind in ("patient", "slide"))
+        return SimpleNamespace(ids=names, patients=next(others), groups=[*next(others)])
+
+    first, second = (tmp_path / name for name in ("b1", "b2"))
+    first.mkdir()
+    write_parts(first / kept.PARTS, {"old-training": "training"}, ["old-training"])
+    builds = (
+        SimpleNamespace(folder=first, files={kept.PARTS: "0"}),
+        SimpleNamespace(folder=second, files={}),
+    )
+    monkeypatch.setattr(kept, "read_builds", lambda layout: builds)
+    monkeypatch.setattr(kept, "frozen_predictions", lambda b: part(f"frozen-{b.folder.name}"))
+    monkeypatch.setattr(kept, "holdout_predictions", lambda b: part(f"holdout-{b.folder.name}"))
+    cohorts = (part("new-training"), part("separate"))
+    monkeypatch.setattr(known_names, "cohorts_of", lambda project: cohorts)
+    pins = (SimpleNamespace(cases={"removed": "0" * 64}),)
+    monkeypatch.setattr(known_names, "read_pins", lambda path: pins)
+    project: Any = SimpleNamespace(layout=SimpleNamespace(pins=tmp_path / "frozen.json"))
+    found = known_names.known_names(project)
+    seen = {"new-training", "separate", *(f"{a}-b{n}" for a in ("frozen", "holdout") for n in "12")}
+    assert set(found.cases) == {*seen, "old-training", "removed"}
+    assert set(found.patients) == {f"patient of {name}" for name in seen}
+    assert set(found.groups) == {f"slide of {name}" for name in seen}
