@@ -15,7 +15,7 @@ from lifecycle.cohorts.matrix import import_matrix
 from lifecycle.cohorts.tables import MISSING
 from lifecycle.domain.classifier import ECG_SOURCES, CohortSource, Task
 from lifecycle.domain.cohort import Cohort
-from lifecycle.domain.names import fault_of_name
+from lifecycle.domain.names import fault_of_name, fault_of_twins
 from lifecycle.domain.sheets import fault_in_sheets
 from lifecycle.errors import UnusableInputError
 
@@ -66,12 +66,29 @@ def _require_plain_names(source: CohortSource, cohort: Cohort) -> None:
     """One patient or slide written in two ways would be two, and could straddle the split."""
     kinds = {"case": cohort.ids, "patient": cohort.patients, "group": cohort.groups}
     for kind, names in kinds.items():
-        for case, name in zip(cohort.ids, names, strict=True):
+        for row, (case, name) in enumerate(zip(cohort.ids, names, strict=True), 1):
             fault = fault_of_name(name) or fault_in_sheets(name)
             if fault is not None:
                 raise UnusableInputError(
-                    f"{source.path}: {kind} {name!r} of case {case!r}: {fault}; correct it"
+                    f"{source.path}, case {row} ({case!r}){_column(source, kind)}: {kind} "
+                    f"{name!r}: {fault}; correct it"
                 )
+        fault = None if kind == "case" else fault_of_twins(kind, names)
+        if fault is not None:
+            raise UnusableInputError(f"{source.path}{_column(source, kind)}: {fault}")
+    if source.group is not None and not any(cohort.groups):
+        raise UnusableInputError(
+            f"{source.path}{_column(source, 'group')}: no case has a group; fill the column in, or "
+            "leave `group` out"
+        )
+
+
+def _column(source: CohortSource, kind: str) -> str:
+    """Where the names of a kind stand, as far as params.yaml names it."""
+    rule = {"patient": source.patient, "group": source.group}.get(kind)
+    column = source.id if kind == "case" else rule and rule.column
+    where = f" (or {source.annotation.path})" if source.annotation else ""
+    return f", column {column!r}{where}" if column else ""
 
 
 def _read(source: CohortSource, root: Path) -> Cohort:

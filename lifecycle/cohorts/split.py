@@ -39,6 +39,7 @@ import numpy as np
 
 from lifecycle.domain.classifier import FrozenPlan, Part, SplitPlan
 from lifecycle.domain.cohort import Cohort
+from lifecycle.domain.names import fault_of_twins
 from lifecycle.domain.sheets import csv_text
 from lifecycle.dossier.files import write_whole
 from lifecycle.errors import ExpectationError, UnusableInputError
@@ -402,7 +403,7 @@ def _require_present(cohort: Cohort, parts: Mapping[str, Part], kept: Mapping[st
 def _require_disjoint(
     cohort: Cohort, outside: _Outside, parts: Mapping[str, Part] | None = None
 ) -> None:
-    """No case, patient or group is in both cohorts; cases set aside may be."""
+    """No case, patient or group is in both, in whatever spelling; cases set aside may be."""
     used = [i for i, case in enumerate(cohort.ids) if not parts or parts[case] != "aside"]
     columns: list[tuple[str, tuple[str, ...], Iterable[str]]] = [
         ("case", cohort.ids, outside.ids),
@@ -417,6 +418,9 @@ def _require_disjoint(
                 f"{what} {both[0]!r}{more} is both in the cohort and in the frozen source; take "
                 "its cases out of one of them"
             )
+        fault = None if what == "case" else fault_of_twins(what, (column[i] for i in used), frozen)
+        if fault is not None:
+            raise ExpectationError(f"the frozen source and the cohort: {fault}")
 
 
 def _require_whole(cohort: Cohort, parts: Mapping[str, Part]) -> None:

@@ -9,19 +9,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Annotated, Literal
 
 import numpy as np
+from annotated_types import Predicate
 from numpy.typing import NDArray
 
-from lifecycle.domain.limits import STRICT
+from lifecycle.domain.limits import NOT_KEPT, STRICT
 from lifecycle.stats.intervals import upper_bound, wilson
 
 Unit = Literal["patient", "component"]
 Mask = NDArray[np.bool_]
 Codes = NDArray[np.intp]
 States = NDArray[np.int8]
+
+
+def _absent(found: object) -> bool:
+    """A file that states an exact Z is none of ours."""
+    return found is None
+
 
 SHOWN_ALPHA = 0.05  # Wilson intervals are shown at 95%, whatever level decides
 
@@ -49,6 +57,9 @@ class Figures:
         units_any: units with any discordant case.
         upper_any: U(units_any, m, a).
         wilson: 95% Wilson interval of D / R, cases taken as independent (shown only).
+        exact: Z as numerator and denominator, before any rounding; in no file, and None in
+            figures that were read from one. What is held against a limit is held by it
+            (`stats.limits.exceeds`).
     """
 
     __pydantic_config__ = STRICT
@@ -71,6 +82,9 @@ class Figures:
     units_any: int
     upper_any: float
     wilson: tuple[float, float]
+    exact: Annotated[tuple[int, int] | None, Predicate(_absent)] = field(
+        default=None, compare=False, repr=False, metadata=NOT_KEPT
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +186,7 @@ def count(name: str, cells: Cells, unit: Codes, a: float) -> Figures:
         units_any=units_any,
         upper_any=upper_bound(units_any, m, a),
         wilson=wilson(D, R, SHOWN_ALPHA),
+        exact=exact_sum(in_r, in_d, unit).as_integer_ratio(),
     )
 
 
@@ -211,6 +226,23 @@ def unit_codes(patients: Sequence[str], groups: Sequence[str], unit: Unit) -> Co
         if group:
             parent[root(code)] = root(first.setdefault(group, code))
     return np.array([root(code) for code in codes.tolist()], dtype=np.intp)
+
+
+def exact_sum(in_r: Mask, in_d: Mask, unit: Codes) -> Fraction:
+    """Z without any rounding: the sum of the units' discordant fractions d / r.
+
+    Args:
+        in_r: (n,) cases that count.
+        in_d: (n,) cases that are discordant; those outside of `in_r` do not count.
+        unit: (n,) code of each case's patient or component.
+    """
+    r = np.bincount(unit[in_r])
+    d = np.bincount(unit[in_d & in_r], minlength=len(r))
+    # units with the same r are added up first: there are few different ones
+    return sum(
+        (Fraction(int(d[r == cases].sum()), int(cases)) for cases in np.unique(r[d > 0])),
+        Fraction(0),
+    )
 
 
 def any_cell(mask: Mask) -> Mask:

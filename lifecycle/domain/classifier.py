@@ -402,6 +402,16 @@ def _require_fitting_folds(frozen: FrozenPlan, split: SplitPlan) -> None:
         raise ValueError(f"fold {twice[0]!r} is in `frozen.folds` and in `split.folds`")
 
 
+def _require_groups(policy: Policy, frozen: CohortSource) -> None:
+    """Without a column of groups every patient would be a component, and the bounds too good."""
+    simulated = frozen.source in ("simulated", "simulated_ecg")  # makes slides, or none, by itself
+    if policy.unit == "component" and frozen.group is None and not simulated:
+        raise ValueError(
+            "`policy.unit: component` counts patients that share a group as one, and the source of "
+            "the frozen cases names no `group`: name its column, or set `unit: patient`"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Classifier:
     """One section of params.yaml; every part of it is stated there, if only as `{}`.
@@ -449,6 +459,7 @@ class Classifier:
         if self.tau.mode == "one" and self.tau.positive is None and self.task == "single":
             raise ValueError("`tau.positive` is needed where `tau.mode` is `one`")
         _require_fitting_folds(self.frozen, self.split)
+        _require_groups(self.policy, self.frozen.source or self.cohort)
         known = network_of(self.model.kind).measures
         if self.cohort.measures not in known:
             raise ValueError(

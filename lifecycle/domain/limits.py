@@ -19,3 +19,6 @@ Name = Annotated[str, MinLen(1)]
 
 # Read by params: an unknown key is an error, and so is an infinity.
 STRICT: dict[str, Any] = {"extra": "forbid", "allow_inf_nan": False}
+
+# A field that is worked with and stands in no file: `records.format.plain` leaves it out.
+NOT_KEPT: dict[str, Any] = {"kept": False}

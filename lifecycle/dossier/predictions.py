@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lifecycle.domain.classifier import Task
-from lifecycle.domain.names import RESERVED, SUBGROUP, fault_of_class, fault_of_name
+from lifecycle.domain.names import RESERVED, SUBGROUP, fault_of_class, fault_of_name, fault_of_twins
 from lifecycle.domain.predictions import Predictions
 from lifecycle.domain.sheets import csv_text, fault_in_sheets
 from lifecycle.dossier.files import read_regular, write_whole
@@ -124,7 +124,7 @@ def read_csv(
 
 
 def require_foreign_names(predictions: Predictions, where: str) -> None:
-    """Refuse names of another's file that would be taken for another thing, or be run.
+    """Refuse names of another's file that would be taken for another thing, or for two, or be run.
 
     Files of our own are not asked: params.yaml and the import refuse such names, and what was
     signed before they did so must be readable for ever.
@@ -135,9 +135,13 @@ def require_foreign_names(predictions: Predictions, where: str) -> None:
     for column, names in (("case_id", predictions.ids), ("patient_id", predictions.patients),
                           ("group_id", predictions.groups)):  # fmt: skip
         for row, name in enumerate(names, 1):
-            fault = fault_in_sheets(name)
+            fault = fault_of_name(name) or fault_in_sheets(name)
             if fault is not None:
                 raise UnusableInputError(f"{where}, row {row}: {column} {name!r}: {fault}")
+    for kind, names in (("patient", predictions.patients), ("group", predictions.groups)):
+        fault = fault_of_twins(kind, names)
+        if fault is not None:
+            raise UnusableInputError(f"{where}: {fault}")
     for name in predictions.classes:
         fault = fault_of_class(name)
         if fault is not None:

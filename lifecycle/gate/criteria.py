@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from lifecycle.consistency.agree import Agreement, Pair
 from lifecycle.consistency.calls import REFUSED_NO, REFUSED_YES
@@ -17,6 +18,7 @@ from lifecycle.domain.classifier import Policy
 from lifecycle.domain.verdict import Finding, Status
 from lifecycle.gate.evidence import Evidence, MarginCounts
 from lifecycle.stats.intervals import allowed, attempt_level, patients_needed, upper_bound
+from lifecycle.stats.limits import allowed_exactly, as_written, exceeds
 
 Findings = tuple[Finding, ...]
 Criterion = Callable[[Policy, Evidence], Findings]
@@ -338,32 +340,36 @@ def _nothing_differs(pair: Pair) -> bool:
     return not any(gone)
 
 
-def consistency(policy: Policy, evidence: Evidence) -> Findings:
+def consistency(policy: Policy, evidence: Evidence, *, exact: bool = False) -> Findings:
     """Series, candidate against each, and ever; all must pass (design 03, three figures)."""
     agreement = _compared(evidence)
     if agreement is None:
         return _missing(evidence, "consistency")
-    return judge_consistency(policy, agreement, level(policy, evidence))
+    return judge_consistency(policy, agreement, level(policy, evidence), exact=exact)
 
 
-def judge_consistency(policy: Policy, agreement: Agreement, a: float | None) -> Findings:
+def judge_consistency(
+    policy: Policy, agreement: Agreement, a: float | None, *, exact: bool = True
+) -> Findings:
     """The consistency tests alone, for comparisons outside of any build.
 
     Args:
         policy: its p is used.
         agreement: figures.
         a: level; None (no attempt was counted) makes every test inconclusive.
+        exact: shares are held against the limit as fractions; in `gate/1` as rounded numbers, by
+            which a share of just the limit could fail.
     """
     units = agreement.units
-    found = [_consistent("consistency.series", agreement.series, units, policy.p, a)]
+    found = [_consistent("consistency.series", agreement.series, units, policy.p, a, exact)]
     for pair in agreement.candidate_pairs():
         name = f"consistency.pair:{pair.reference}"
-        found.append(_consistent(name, pair.figures, units, policy.p, a))
-    found.append(_consistent("consistency.ever", agreement.ever, units, policy.p, a))
+        found.append(_consistent(name, pair.figures, units, policy.p, a, exact))
+    found.append(_consistent("consistency.ever", agreement.ever, units, policy.p, a, exact))
     return tuple(found)
 
 
-def critical(policy: Policy, evidence: Evidence) -> Findings:
+def critical(policy: Policy, evidence: Evidence, *, exact: bool = False) -> Findings:
     """Critical classes show consistency by themselves, in the series, each pair and ever."""
     agreement = _compared(evidence)
     if not policy.critical or evidence.basis not in COMPARED:
@@ -381,7 +387,7 @@ def critical(policy: Policy, evidence: Evidence) -> Findings:
             if figures is None:
                 found += _plain(criterion, "inconclusive", f"No figures of class {name!r}.")
             else:
-                found.append(_consistent(criterion, figures, figures.m, policy.p, a))
+                found.append(_consistent(criterion, figures, figures.m, policy.p, a, exact))
     return tuple(found)
 
 
@@ -389,7 +395,9 @@ def _named(table: Sequence[Figures], name: str) -> Figures | None:
     return next((figures for figures in table if figures.name == name), None)
 
 
-def _consistent(criterion: str, figures: Figures, units: int, p: float, a: float | None) -> Finding:
+def _consistent(
+    criterion: str, figures: Figures, units: int, p: float, a: float | None, exact: bool
+) -> Finding:
     """Pass if U(Z, m, a) <= 1 - p; fail if Z/m or D/R exceeds it; else inconclusive."""
     limit = allowed(p)
     if not _possible(figures):
@@ -403,7 +411,15 @@ def _consistent(criterion: str, figures: Figures, units: int, p: float, a: float
         f"({figures.m} patients or components)"
     )
     rates = (figures.Z / figures.m, figures.D / figures.R)
-    return _decide(criterion, max(rates), (figures.Z, figures.m, units), limit, a, head)
+    more = _exceeds(figures, p) if exact else max(rates) > limit
+    return _decide(criterion, max(rates), (figures.Z, figures.m, units), limit, a, head, more)
+
+
+def _exceeds(figures: Figures, p: float) -> bool:
+    """Whether Z/m or D/R is more than 1 - p; what has no exact Z is held to its rounded one."""
+    limit = allowed_exactly(p)
+    Z = figures.exact if figures.exact is not None else as_written(figures.Z)
+    return exceeds(Z, figures.m, limit) or exceeds(figures.D, figures.R, limit)
 
 
 def _possible(f: Figures) -> bool:
@@ -418,10 +434,11 @@ def _decide(
     limit: float,
     a: float | None,
     head: str,
+    more: bool | None = None,
 ) -> Finding:
-    """The one place where a bound is held against a limit."""
+    """The one place where a bound is held against a limit; `more`: the rate exceeds it."""
     Z, m, units = counted
-    if rate > limit:
+    if rate > limit if more is None else more:
         said = f"{head}: {percent(rate)}, more than the {percent(limit)} allowed."
         bound = None if a is None else upper_bound(Z, m, a)
         return Finding(criterion, "fail", rate, limit, bound, said)
@@ -609,4 +626,9 @@ CRITERIA: dict[str, Criterion] = {
     "rehearsals": rehearsals,
 }
 # What `gate/2` judges by. Entries of CRITERIA are never taken away or changed: cases name them.
-CRITERIA_2: dict[str, Criterion] = {**CRITERIA, "frozen.amended": amended}
+CRITERIA_2: dict[str, Criterion] = {
+    **CRITERIA,
+    "consistency": partial(consistency, exact=True),
+    "critical": partial(critical, exact=True),
+    "frozen.amended": amended,
+}

@@ -283,9 +283,13 @@ def _published(item: Any, kind: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON: dataclasses and mappings as objects, tuples as lists."""
+    """A value as JSON: dataclasses and mappings as objects, tuples as lists.
+
+    Fields that are marked `domain.limits.NOT_KEPT` are left out.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        kept = [f.name for f in dataclasses.fields(value) if f.metadata.get("kept", True)]
+        return {name: plain(getattr(value, name)) for name in kept}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -11,6 +11,7 @@ from lifecycle.consistency import agree as agreeing
 from lifecycle.consistency.align import align
 from lifecycle.consistency.calls import call
 from lifecycle.consistency.figures import Figures, Unit
+from lifecycle.consistency.units import require_groups
 from lifecycle.domain.classifier import Policy
 from lifecycle.domain.predictions import Cutoffs, Predictions
 from lifecycle.domain.verdict import Status, worst
@@ -67,6 +68,8 @@ def compare_files(question: Question, as_json: bool) -> tuple[str, int]:
         raise UsageError("name at least two prediction files, the oldest build first")
     aligned = align(_read_all(question))
     _warn(aligned)
+    for name, one in aligned.items():
+        require_groups(question.unit, one.ids, one.groups, name)
     agreement = _agree(aligned, _one_tau(aligned, question.tau), question.alpha, question.unit)
     if question.discordant is not None:
         write_whole(question.discordant, cases_csv(agreement).encode())
@@ -174,6 +177,8 @@ def compare_builds(project: Project, names: tuple[str, ...], as_json: bool) -> s
         raise UsageError(f"{project.name} {version}: nothing to compare: {few}")
     aligned = align({build.name: frozen_predictions(build) for build in chosen})
     policy = project.classifier.policy
+    for name, one in aligned.items():
+        require_groups(policy.unit, one.ids, one.groups, f"{project.name} {name}")
     level = attempt_level(policy.alpha, max(1, attempt_of(project, chosen[-1])))
     agreement = _agree(aligned, cutoffs, level, policy.unit)
     if as_json:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lifecycle.cohorts import preprocess, read, store
 from lifecycle.cohorts import split as splitting
 from lifecycle.cohorts.pin import check_pin, make_pin
+from lifecycle.consistency.units import require_groups
 from lifecycle.domain.classifier import Part
 from lifecycle.domain.cohort import SIGNAL, Cohort, Pin, Preprocessing
 from lifecycle.dossier.builds import FEATURES, PARTS, Build, first_of, read_builds
@@ -70,11 +71,20 @@ def split_data(project: Project) -> None:
     known = _known_labels(cohort, classifier.classes)
     parts = splitting.assign(known, frozen, classifier.split, classifier.frozen, kept)
     ids = [*cohort.ids, *(frozen.ids if frozen is not None else ())]
+    _require_units(project, cohort if frozen is None else frozen, parts)
     splitting.write_parts(project.parts, parts, ids)
     aside = _aside(known, parts, kept)
     if aside:
         reasons = "; ".join(f"{count} {reason}" for reason, count in aside.items())
         say(f"{project.name}: {aside.total()} cases are set aside: {reasons}")
+
+
+def _require_units(project: Project, cohort: Cohort, parts: Mapping[str, Part]) -> None:
+    """What the policy counts by is known of every frozen case, before anything is trained."""
+    rows = [i for i, case in enumerate(cohort.ids) if parts.get(case) == "frozen"]
+    ids, groups = ([column[i] for i in rows] for column in (cohort.ids, cohort.groups))
+    where = f"{project.name}, frozen set (`policy.unit: component`)"
+    require_groups(project.classifier.policy.unit, ids, groups, where)
 
 
 def _aside(

@@ -7,6 +7,7 @@ from typing import Any
 
 from lifecycle.consistency import agree as agreeing
 from lifecycle.consistency.tau import choose, curve
+from lifecycle.consistency.units import require_groups
 from lifecycle.domain.predictions import Cutoffs, Predictions
 from lifecycle.domain.sheets import sheet
 from lifecycle.dossier import builds as kept
@@ -188,7 +189,9 @@ def compare_builds(project: Project) -> None:
 def comparison_of(project: Project) -> dict[str, Any]:
     """The comparison of the current build, from the kept predictions; nothing is written."""
     build, _ = current_build(project)
-    pinned_predictions(project, build)  # also where there is nothing to compare with
+    own = pinned_predictions(project, build)  # also where there is nothing to compare with
+    unit = project.classifier.policy.unit
+    require_groups(unit, own.ids, own.groups, f"{project.name} {build.name}, frozen set")
     cutoffs = read_cutoffs(project)
     released = released_of(project, build.version)
     faces = references(build, kept.read_builds(project.layout), released)

@@ -2,6 +2,13 @@
 
 Numbers follow the digests of the pinned cases, so they say nothing of names or of the order of a
 file, and whoever holds the pin can find the case again (`lifecycle frozen show --json`).
+
+Three things become of a name in a text that people wrote (title, reason, commit):
+
+* a name that can be told from a word or a figure becomes its number;
+* a sentence with another one (fewer than four letters and digits, or a plain number) is left out
+  whole: masked, it would tell which word or number is a name;
+* what still stands in the finished page, in a figure or in the table is refused, with its place.
 """
 
 from __future__ import annotations
@@ -11,27 +18,33 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from markupsafe import escape
-
 from lifecycle.consistency.agree import Agreement, Discordant
 from lifecycle.consistency.align import take
 from lifecycle.domain.digests import sha256
 from lifecycle.domain.predictions import Predictions
 from lifecycle.domain.verdict import Verdict
-from lifecycle.errors import UnusableInputError
-from lifecycle.report.source import ReportInput, Validation
+from lifecycle.report.source import Changes, ReportInput, Validation
+from lifecycle.workflows.known_names import Known
+from lifecycle.workflows.mentions import Names, is_telling, legible
 
-_WORD = re.compile(r"[^\s<>\"'&,;:()]+")
-SHORTEST = 4  # characters; a shorter name is found in any page by chance
+LEFT_OUT = "(left out here: it may name a case)"
+_COMMIT = re.compile(r"[0-9a-f]{7,64} ")  # how a line of `Changes.code` with a commit begins
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Mask:
-    """Names of people and samples -> what the report calls them."""
+    """Names of people and samples -> what the report calls them.
+
+    Attributes:
+        cases, patients, groups: names -> words.
+        telling, other: the names that can be told from words and figures, and those that cannot.
+    """
 
     cases: Mapping[str, str]
     patients: Mapping[str, str]
     groups: Mapping[str, str]
+    telling: Names
+    other: Names
 
     def of(self, predictions: Predictions) -> Predictions:
         """Predictions under these names, in their order: the file's own would tell who is who."""
@@ -50,79 +63,115 @@ class Mask:
             found, case=self.cases[found.case], patient=self.patients[found.patient]
         )
 
+    def words(self, text: str) -> str:
+        """A sentence of ours, or a value: telling names become numbers, figures stay."""
+        return self._written(text)[0]
 
-def masked(data: ReportInput) -> ReportInput:
+    def sentence(self, text: str) -> str:
+        """A sentence that a person wrote: as `words`, or left out where that cannot be decided."""
+        told, rest = self._written(text)
+        return LEFT_OUT if any(next(self.other.within(part), None) for part in rest) else told
+
+    def commit(self, line: str) -> str:
+        """A line about code: the subject of a commit is a sentence."""
+        found = _COMMIT.match(line)
+        if found is None:
+            return self.words(line)
+        return found[0] + self.sentence(line[found.end() :])
+
+    def _written(self, text: str) -> tuple[str, list[str]]:
+        """The text with numbers for its names, and the parts of it that were left as they are."""
+        clean, end, told, rest = legible(text), 0, "", []
+        for mention in self.telling.within(clean):
+            rest.append(clean[end : mention.start])
+            told += rest[-1] + self._called(mention.name)
+            end = mention.end
+        rest.append(clean[end:])
+        return (told + rest[-1] if end else text), rest
+
+    def _called(self, name: str) -> str:
+        return self.cases.get(name) or self.patients.get(name) or self.groups[name]
+
+
+def masked(data: ReportInput, known: Known | None = None) -> ReportInput:
     """The same report with numbers for cases, patients and slides; figures are untouched.
 
     Sentences about the data may quote any cell of a table, so those of the validation are only
     counted.
+
+    Args:
+        data: what the report shows.
+        known: every name that is masked in texts; where None those of the report's own cases.
     """
-    mask = _mask(data)
+    mask = mask_of(data, known)
     return dataclasses.replace(
         data,
+        classifier=dataclasses.replace(data.classifier, title=mask.sentence(data.classifier.title)),
         verdict=_verdict(data.verdict, mask),
         agreement=None if data.agreement is None else _agreement(data.agreement, mask),
         holdout=mask.of(data.holdout),
         frozen=mask.of(data.frozen),
         frozen_before={name: mask.of(one) for name, one in data.frozen_before.items()},
         pin=dataclasses.replace(
-            data.pin, cases={mask.cases[case]: digest for case, digest in data.pin.cases.items()}
+            data.pin,
+            cases={mask.cases[case]: digest for case, digest in data.pin.cases.items()},
+            reason=mask.sentence(data.pin.reason),
         ),
         validation=_validation(data.validation),
+        changes=None if data.changes is None else _changes(data.changes, mask),
+        signatures=tuple(
+            dataclasses.replace(one, reason=mask.sentence(one.reason)) for one in data.signatures
+        ),
         masked=True,
     )
 
 
-def require_unnamed(page: str, data: ReportInput) -> None:
-    """The page names no case, patient or slide of the data.
+def _changes(changes: Changes, mask: Mask) -> Changes:
+    def told(lines: Sequence[str]) -> tuple[str, ...]:
+        return tuple(mask.words(line) for line in lines)
 
-    Raises:
-        UnusableInputError: it does; the page must not leave the laboratory.
-    """
-    parts = (data.frozen, data.holdout)
-    names = {name for p in parts for row in (p.ids, p.patients, p.groups) for name in row}
-    words = set(_WORD.findall(page))
-    words |= {word.strip(".!?") for word in words}  # a name at the end of a sentence
-    long = (name for name in names if len(name) >= SHORTEST)
-    found = [name for name in long if (name in words if _is_word(name) else escape(name) in page)]
-    if found:
-        raise UnusableInputError(
-            f"{data.name}: the report still names {len(found)} case(s) or patient(s), so it is not "
-            "written; a text of the laboratory (title, reason, commit) must name them"
-        )
+    return dataclasses.replace(
+        changes,
+        code=tuple(mask.commit(line) for line in changes.code),
+        parameters=told(changes.parameters),
+        data=told(changes.data),
+        environment=told(changes.environment),
+    )
 
 
-def _is_word(name: str) -> bool:
-    """Whether a name is found among words; one with a space or a comma is looked for as it is."""
-    return _WORD.fullmatch(name) is not None and name == name.strip(".!?")
-
-
-def _mask(data: ReportInput) -> Mask:
-    digests = data.pin.cases
-    parts = (data.frozen, data.holdout)
-    ids = dict.fromkeys(name for part in parts for name in part.ids)
-    order = sorted(ids, key=lambda name: (name not in digests, digests.get(name) or _hidden(name)))
-    # a patient or slide stands where its first case stands
+def mask_of(data: ReportInput, known: Known | None = None) -> Mask:
+    """What every known name is called; names of the report's own cases have the first numbers."""
+    digests, own = data.pin.cases, _own(data)
+    known = own if known is None else known
+    shown = [*own.cases, *(case for case in known.cases if case not in own.cases)]
+    order = sorted(shown, key=lambda name: (name not in digests, name not in own.cases,
+                                            digests.get(name) or _hidden(name)))  # fmt: skip
     first = {name: k for k, name in enumerate(order)}
-    patients = _first_seen((part.ids, part.patients) for part in parts)
-    groups = _first_seen((part.ids, part.groups) for part in parts)
+
+    def by_case(ours: Mapping[str, str], others: Mapping[str, str]) -> list[str]:
+        """A patient or slide stands where its first case stands."""
+        both = {**others, **ours}
+        return sorted(both, key=lambda name: (name not in ours, first[both[name]]))
+
+    patients = by_case(own.patients, known.patients)
+    groups = by_case(own.groups, known.groups)
+    every = dict.fromkeys([*order, *patients, *groups])
     return Mask(
         _numbered("case", order),
-        _numbered("patient", sorted(patients, key=lambda name: first[patients[name]])),
-        {"": "", **_numbered("group", [name for name in groups if name])},
+        _numbered("patient", patients),
+        {"": "", **_numbered("group", groups)},
+        Names(name for name in every if is_telling(name)),
+        Names(name for name in every if not is_telling(name)),
     )
+
+
+def _own(data: ReportInput) -> Known:
+    before = data.frozen_before.values()
+    return Known.of([data.frozen, data.holdout, *before], data.pin.cases)
 
 
 def _hidden(name: str) -> str:
     return sha256(name.encode("utf-8", "surrogatepass"))
-
-
-def _first_seen(rows: Iterable[tuple[Sequence[str], Sequence[str]]]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for ids, names in rows:
-        for case, name in zip(ids, names, strict=True):
-            found.setdefault(name, case)
-    return found
 
 
 def _numbered(what: str, names: Sequence[str]) -> dict[str, str]:

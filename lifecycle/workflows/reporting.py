@@ -14,11 +14,13 @@ from lifecycle.workflows import readiness
 from lifecycle.workflows.boundary import say
 from lifecycle.workflows.deciding import cases_csv, current_build
 from lifecycle.workflows.judging import kept_verdict
-from lifecycle.workflows.masking import masked, require_unnamed
+from lifecycle.workflows.known_names import known_names
+from lifecycle.workflows.masking import mask_of, masked
 from lifecycle.workflows.material import decided, gather
 from lifecycle.workflows.printing import print_page
 from lifecycle.workflows.project import Project
 from lifecycle.workflows.tracking_report import tell_tracking
+from lifecycle.workflows.unnamed import require_unnamed
 
 PAGE, PDF, CASES = "report.html", "report.pdf", "cases.csv"
 REVIEW = "review"  # folder below work/<c>: what `lifecycle report` writes
@@ -50,21 +52,22 @@ def report_now(
 
     Raises:
         IntegrityError: the build is not finished, or something of it was changed since.
-        UnusableInputError: nothing is built, there is no Chromium to print, or the folder cannot
-            be written.
+        UnusableInputError: nothing is built, there is no Chromium to print, the folder cannot be
+            written, or a report without identifiers would name somebody.
     """
     _require_finished(project)
     data = dataclasses.replace(gather(project), **decided(project))
-    shown = masked(data) if deidentify else data
+    known = known_names(project) if deidentify else None
+    shown = data if known is None else masked(data, known)
     drawn = figures(shown)
-    page = render(shown, drawn)
-    if deidentify:
-        require_unnamed(page, data)
+    page, cases = render(shown, drawn), cases_csv(shown.agreement)
+    if known is not None:
+        require_unnamed(project.name, mask_of(data, known).telling, page, drawn, cases)
     target = project.layout.work / REVIEW if out is None else out
     _require_ours(target)
     with folder_whole(target) as folder:
         _write(folder, page, drawn)
-        (folder / CASES).write_text(cases_csv(shown.agreement), encoding="utf-8")
+        (folder / CASES).write_text(cases, encoding="utf-8")
         if pdf:
             _print(folder, str(data.run["built"]))
     return target / PAGE

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from release_site import Done, Site, quiet_dvc
 from reviewing_site import own_store, reviewed_site
 
+from lifecycle.cohorts.split import read_parts
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier.layout import Layout
+from lifecycle.report import words
 from lifecycle.tracking.store import mlflow_at
 from lifecycle.workflows.changes import changes_between
 from lifecycle.workflows.divergences import keep_divergence
@@ -106,14 +110,21 @@ def test_identifiers_can_be_masked(site: Site) -> None:
     assert all(name.startswith("case ") for found in kinds.values() for name in found)
 
 
-def test_a_text_that_names_a_case_is_not_let_through(site: Site) -> None:
-    build = kept.read_build(Layout(site.root, "wine"), 2)
-    name = kept.frozen_predictions(build).ids[0]
+def test_a_name_in_a_reason_is_masked_and_one_elsewhere_is_refused(site: Site) -> None:
+    build = kept.read_build(Layout(site.root, "wine"), 1)
+    parts = read_parts(build.folder / kept.PARTS)
+    name = next(case for case, part in parts.items() if part == "training")
     with quiet_dvc():
-        assert site.act("refuse", "app", "--reason", f"see {name}.").code == 0
+        assert site.act("refuse", "app", "--reason", f"see {name.upper()}/x.").code == 0
     out = site.root.parent / "named"
     done = report(site, "--deidentify", "--output", str(out))
-    assert done.code == UNUSABLE and "still names 1" in done.err
+    assert done.code == 0, done.said
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert name.upper() not in page and re.search(r"see case \d+/x\.", page)
+    shutil.rmtree(out)
+    with mock.patch.object(words, "MASKED", f"No name such as {name}."):
+        done = report(site, "--deidentify", "--output", str(out))
+    assert done.code == UNUSABLE and f"'No name such as {name}.' names {name!r}" in done.err
     assert not out.exists()
 
 

@@ -218,8 +218,38 @@ def test_the_first_column_is_the_id_where_none_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["y\nz", "y\u200b", "e\u0301"])
 def test_names_that_only_look_alike_are_refused(tmp_path: Path, name: str) -> None:
     _put(tmp_path, f'sample,label,cg1\nx,A,0.5\n"{name}",B,0.25\n')
-    with pytest.raises(UnusableInputError, match=r"m\.csv: case .*; correct it"):
+    with pytest.raises(UnusableInputError, match=r"m\.csv, case 2 .*, column .*; correct it"):
         _import(tmp_path, _source())
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [("S1", "s1"), ("s 1", "s1"), ("12", "12.0"), ("012", "12"), ("a\u20101", "a-1")],
+)
+def test_one_name_in_two_spellings_is_refused(tmp_path: Path, one: str, two: str) -> None:
+    _put(tmp_path, f"sample,label,who,cg1\na,A,{one},0.5\nb,B,{two},0.25\n")
+    for kind in ("patient", "group"):
+        rules = {kind: ColumnRule("who")}
+        with pytest.raises(UnusableInputError) as refused:
+            _import(tmp_path, _source(**rules))
+        said = str(refused.value)
+        assert f"m.csv, column 'who': {kind} {one!r} and {kind} {two!r} differ only" in said
+
+
+def test_blanks_around_a_cell_are_not_part_of_a_name(tmp_path: Path) -> None:
+    rows = "".join(f"c{i},A,slide1{' ' * i},0.5\n" for i in range(5))
+    _put(tmp_path, f"sample,label,slide,cg1\n{rows}")
+    cohort = _import(tmp_path, _source(group=ColumnRule("slide")))
+    assert set(cohort.groups) == {"slide1"}
+    _put(tmp_path, "sample,label,slide,cg1\na,A,x_1,0.5\nb,B,x _2,0.25\n")
+    with pytest.raises(UnusableInputError, match=r"case 2 \('b'\), column 'slide': group 'x '"):
+        _import(tmp_path, _source(group=ColumnRule("slide", before="_")))
+
+
+def test_a_column_of_groups_holds_some(tmp_path: Path) -> None:
+    _put(tmp_path, "sample,label,slide,cg1\na,A,,0.5\nb,B,NA,0.25\n")
+    with pytest.raises(UnusableInputError, match="column 'slide': no case has a group"):
+        _import(tmp_path, _source(group=ColumnRule("slide")))
 
 
 def test_the_orientation_may_be_said(tmp_path: Path) -> None:

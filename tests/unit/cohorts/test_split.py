@@ -470,3 +470,14 @@ def test_a_patient_in_folds_of_two_parts_is_named(folds: tuple[str, str], said: 
         assign(_in_folds(("p", "A", one), ("p", "B", two), *others), None, NINE, TEN, None)
     within = _in_folds(("p", "A", "1"), ("p", "B", "2"), *others)  # two folds of one part
     assert assign(within, None, NINE, TEN, None)["c000"] == "training"
+
+
+@pytest.mark.parametrize(("column", "kind"), [(0, "patient"), (1, "group")])
+def test_another_spelling_in_the_frozen_source_is_the_same(column: int, kind: str) -> None:
+    row = ["p1", "slide 1", "A"]
+    cohort = _cohort([tuple(row), *[("", "", "A")] * 5])
+    other = ["other", "", "A"]
+    other[column] = row[column].upper()
+    with pytest.raises(ExpectationError) as refused:
+        assign(cohort, _cohort([tuple(other)], "f"), SplitPlan(), APART, None)
+    assert f"{kind} {other[column]!r} and {kind} {row[column]!r} differ only" in str(refused.value)

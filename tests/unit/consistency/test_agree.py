@@ -195,6 +195,7 @@ def faulty(value, change):
         (lambda v: v["series"].update(D=True), r"agreement\.series\.D: not a whole number"),
         (lambda v: v["series"].update(Z=None), r"series\.Z: not a number"),
         (lambda v: v["series"].update(wilson=[0.1]), r"wilson\[1\]: missing"),
+        (lambda v: v["series"].update(exact=[1, 2]), "agreement.series.exact"),
         (lambda v: v.update(unit="case"), "is none of 'patient' or 'component'"),
         (lambda v: v.update(names="b1"), "not a list"),
         (lambda v: v.update(ties=[]), "not an object"),

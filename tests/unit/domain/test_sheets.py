@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from lifecycle.consistency.agree import Series, agree
 from lifecycle.consistency.calls import call
+from lifecycle.domain.classifier import CohortSource
 from lifecycle.domain.cohort import Cohort
 from lifecycle.domain.predictions import Cutoffs, Predictions
 from lifecycle.domain.sheets import cell, fault_in_sheets, is_formula, sheet
@@ -210,7 +211,9 @@ def test_an_imported_cohort_is_held_to_the_rule(column: str) -> None:
     from lifecycle.cohorts.read import _require_plain_names
 
     cohort = Cohort(("a",), ("p",), ("g",), ("",), ("f",), np.zeros((1, 1)), "real")
-    source: Any = SimpleNamespace(path="data/beta.csv")
+    source = CohortSource(source="beta_matrix", path="data/beta.csv", id="id")
     _require_plain_names(source, cohort)
-    with pytest.raises(UnusableInputError, match=r"data/beta\.csv: .*a spreadsheet would run it"):
+    with pytest.raises(
+        UnusableInputError, match=r"data/beta\.csv, case 1 .*a spreadsheet would run it"
+    ):
         _require_plain_names(source, replace(cohort, **{column: ("@x",)}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import field, fields, make_dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -583,3 +584,22 @@ def test_every_sentence_speaks():
         for finding in judge(Policy(critical=("A",), max_discordant=3), given).findings:
             assert finding.said.endswith(".")
             assert len(finding.said.split()) >= 3
+
+
+def test_a_rate_of_just_the_limit_does_not_exceed_it():
+    """9 patients, Z = 27/20 at p = 0.85: 15% of 9, which rounded sums take for more than 15%."""
+    Z = Fraction(27, 20)
+    figures = replace(
+        agreement(TRUE, TRUE).series, S=20, R=20, D=2, m=9, Z=math.nextafter(float(Z), 2),
+        exact=(Z.numerator, Z.denominator), cases_any=20,
+    )  # fmt: skip
+    whole = replace(agreement(TRUE, TRUE), series=figures)
+    policy = Policy(p=0.85)
+    (old,) = (
+        f for f in judge_consistency(policy, whole, 0.05, exact=False) if "series" in f.criterion
+    )
+    (now,) = (f for f in judge_consistency(policy, whole, 0.05) if "series" in f.criterion)
+    assert (old.status, now.status) == ("fail", "inconclusive")
+    over = replace(figures, exact=(27 * 10**9 + 1, 20 * 10**9))
+    more = judge_consistency(policy, replace(whole, series=over), 0.05)
+    assert next(f for f in more if "series" in f.criterion).status == "fail"

@@ -50,6 +50,7 @@ def test_the_template_engine_reads_the_same_numbers(tmp_path: Path) -> None:
     ("change", "said"),
     [
         (lambda s: s.update(colour="red"), "classifiers.breast-cytology.colour: unknown key"),
+        (lambda s: s["policy"].update(unit="component"), "frozen cases names no `group`: name"),
         (lambda s: s["recipe"].update(lr="fast"), "classifiers.breast-cytology.recipe.lr"),
         (lambda s: s["recipe"].update(lr=-1.0), "recipe.lr: input should be greater than 0"),
         (lambda s: s["recipe"].pop("epochs"), "recipe.epochs: missing"),
