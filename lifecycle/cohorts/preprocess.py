@@ -122,7 +122,7 @@ def read(folder: Path) -> Preprocessing:
         expected = record["digest"]
     except FileNotFoundError:
         raise UnusableInputError(f"{folder / FEATURES} is missing; `dvc repro` makes it") from None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise IntegrityError(f"{folder}: not a preprocessing record ({error!r})") from None
     if fitted.digest != expected:
         raise IntegrityError(

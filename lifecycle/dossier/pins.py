@@ -6,7 +6,6 @@ without an error. A pin of our own does.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,8 @@ from lifecycle.domain.cohort import Pin
 from lifecycle.domain.digests import digest_of
 from lifecycle.dossier.files import read_record, write_json
 from lifecycle.errors import IntegrityError, UsageError
-from lifecycle.records.evidence import PINS
+from lifecycle.records.evidence import PINS, PinRecord
+from lifecycle.records.format import published
 
 
 def read_pins(path: Path) -> tuple[Pin, ...]:
@@ -53,11 +53,12 @@ def append_pin(path: Path, pin: Pin) -> None:
 
 def pin_digest(pin: Pin) -> str:
     """SHA-256 over everything that a pin says; it stands beside the pin in the file."""
-    return digest_of({**asdict(pin), "cases": dict(pin.cases)})
+    return digest_of({**published(pin, PinRecord), "cases": dict(pin.cases)})
 
 
 def _entry(pin: Pin) -> dict[str, Any]:
-    return {**asdict(pin), "cases": dict(pin.cases), "digest": pin_digest(pin)}
+    fields = {**published(pin, PinRecord), "cases": dict(pin.cases)}
+    return {**fields, "digest": pin_digest(pin)}
 
 
 def _pin(path: Path, entry: dict[str, Any]) -> Pin:

@@ -24,6 +24,13 @@ Findings = tuple[Finding, ...]
 Criterion = Callable[[Policy, Evidence], Findings]
 
 COMPARED = ("statistical", "unreleased reference")
+# Evidence that no verdict does without; what is asked for later is for later rules to need.
+NEEDED = (
+    *("build", "basis", "attempt", "agreement", "cutoffs", "holdout", "frozen"),
+    *("validation_passed", "pin_intact", "policy_newer", "same_fingerprint_other_weights"),
+    *("numerics_mode", "rehearsals", "origin", "task", "recipe_changed_after_list"),
+    *("rehearsed_other_bits", "areas"),
+)
 BASES = ("first build", "identity", *COMPARED)
 _NAMED = 20  # cases that a sentence names
 NO_UNITS = "cannot be shown: no patient to judge it on."
@@ -56,7 +63,7 @@ def _yes_no(criterion: str, holds: bool | None, good: str, bad: str, status: Sta
 
 def complete(policy: Policy, evidence: Evidence) -> Findings:
     """Nothing that this basis needs is missing or contradicts itself."""
-    gaps = [name for name in evidence.__slots__ if getattr(evidence, name) is None]
+    gaps = [name for name in NEEDED if getattr(evidence, name) is None]
     if evidence.basis == "first build":
         gaps = [name for name in gaps if name != "agreement"]
     faults = [f"{name.replace('_', ' ')} is missing" for name in gaps] + _faults(policy, evidence)

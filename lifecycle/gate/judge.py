@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 from lifecycle.domain.classifier import Policy
@@ -25,8 +24,12 @@ FIXED_BUILDS = (
 )
 ATTEMPTS_SEEN = "Attempts made in a clone that was thrown away cannot be counted."
 
-# Keys of the policy that came before the first release: absent from its digest at their default.
-_LATER = ("small_classes", "min_macro_auc", "signatures")
+# Keys of the policy that came late: absent from its digest where they say just this.
+_LATER = {
+    "small_classes": "inconclusive",
+    "min_macro_auc": None,
+    "signatures": ["reviewer", "approver"],
+}
 _DECIDES = ("criterion", "status", "figure", "limit", "bound")
 _CLOSE = 1e-9  # relative: another release of a numerical library may change a last digit
 
@@ -76,9 +79,8 @@ def policy_digest(policy: Policy) -> str:
     Keys that came later count only where they say something: a policy that was written before
     them is the same policy.
     """
-    defaults = {one.name: plain(one.default) for one in fields(Policy) if one.name in _LATER}
     entries = published(policy, PolicyRecord).items()
-    return digest_of({k: v for k, v in entries if k not in defaults or v != defaults[k]})
+    return digest_of({k: v for k, v in entries if k not in _LATER or v != _LATER[k]})
 
 
 def difference(one: Verdict, two: Verdict) -> str | None:

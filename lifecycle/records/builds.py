@@ -23,6 +23,7 @@ from lifecycle.records.types import (
     Moment,
     Name,
     Number,
+    OnlyWhole,
     Part,
     Record,
     Size,
@@ -137,7 +138,7 @@ class RunV2(RunV1, Record):
 class PredictionsV1(Part):
     """Version 1, of lifecycle 0.1.0: `format: 1`."""
 
-    format: Literal[1]
+    format: Annotated[Literal[1], OnlyWhole]
     task: TaskName
     classes: Annotated[list[str], MinLen(2)]
 

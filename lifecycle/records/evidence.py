@@ -13,6 +13,7 @@ from lifecycle.records.types import (
     Moment,
     Name,
     Number,
+    OnlyBool,
     Part,
     Record,
     Size,
@@ -94,7 +95,7 @@ class RunOfProfiles(Part):
     machine: dict[str, str]
     libraries: dict[str, str]
     note: str
-    releasable: Literal[False]
+    releasable: Annotated[Literal[False], OnlyBool]
     profiles: Annotated[list[ProfileRecord], MinLen(1)]
     traces: dict[str, list[str]]
     series: dict[str, int]

@@ -5,7 +5,9 @@ A key that a section gets later is not added here: it belongs to the next versio
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import MaxLen
 
 from lifecycle.records.types import Count, Name, Number, Part, Size, Text
 
@@ -38,7 +40,7 @@ class PolicyRecord(Part):
     max_action_discordant: Count | None
     arithmetic_fault: Literal["fail", "inconclusive"]
     rehearsals: Count
-    signatures: list[Literal["author", "reviewer", "approver"]]
+    signatures: Annotated[list[Literal["author", "reviewer", "approver"]], MaxLen(12)]
 
 
 class TauRecord(Part):

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import datetime
 from typing import Annotated, Any
 
-from annotated_types import Ge, MinLen
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
-
-from lifecycle.domain.names import fault_of_name
+from annotated_types import Ge, Le, MinLen
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[+-][0-9]{2}:[0-9]{2}")
 
@@ -42,9 +48,15 @@ def time_of(text: str) -> datetime:
 
 
 def _name(text: str) -> str:
-    fault = fault_of_name(text) if text else "it is empty"
-    if fault:
-        raise ValueError(fault)
+    """A name as published formats have it: the program may refuse more by now, records may not."""
+    if not text:
+        raise ValueError("it is empty")
+    if text != text.strip():
+        raise ValueError("it begins or ends with a blank")
+    if not text.isprintable():
+        raise ValueError("it holds a character that cannot be printed")
+    if unicodedata.normalize("NFC", text) != text:
+        raise ValueError("its accents are not in the composed form (NFC)")
     return text
 
 
@@ -62,7 +74,8 @@ def _moment(text: str) -> str:
 def _path(text: str) -> str:
     """A path below the project: it will be opened, so it must not lead out of it."""
     steps = text.split("/")
-    if fault_of_name(text) or "\\" in text or any(step in ("", ".", "..") for step in steps):
+    _name(text or ".")
+    if "\\" in text or any(step in ("", ".", "..") for step in steps):
         raise ValueError(f"{text!r} is no path below the project")
     return text
 
@@ -74,7 +87,25 @@ Name = Annotated[str, AfterValidator(_name)]  # printable, in one writing
 Prose = Annotated[str, AfterValidator(_prose)]  # what a person wrote; line ends are allowed
 Moment = Annotated[str, AfterValidator(_moment)]
 FilePath = Annotated[str, AfterValidator(_path)]
-Number = Annotated[int, Ge(1)]
-Count = Annotated[int, Ge(0)]
+_MOST = 2**53  # beyond it a number of JSON is not the same everywhere
+Number = Annotated[int, Ge(1), Le(_MOST)]
+Count = Annotated[int, Ge(0), Le(_MOST)]
 Size = Annotated[float, Ge(0)]  # finite, not negative
 Facts = Annotated[dict[str, Any], MinLen(1)]  # an object whose keys the format leaves open
+
+
+def _true_or_false(value: object) -> object:
+    if not isinstance(value, bool):
+        raise ValueError("neither true nor false")
+    return value
+
+
+def _whole(value: object) -> object:
+    if type(value) is not int:
+        raise ValueError("not a whole number")
+    return value
+
+
+# Before a Literal, for which 0 is False and 1.0 is 1.
+OnlyBool = BeforeValidator(_true_or_false)
+OnlyWhole = BeforeValidator(_whole)

@@ -7,11 +7,8 @@ training data, the weights or params.yaml, which may all have changed by then.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from functools import cache
+from dataclasses import dataclass
 from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
 
 from lifecycle.consistency.agree import Agreement, Series, agree
 from lifecycle.consistency.align import align, take
@@ -19,8 +16,7 @@ from lifecycle.consistency.calls import call
 from lifecycle.consistency.tau import choose
 from lifecycle.domain.classifier import Origin, Policy, Task, TauPlan
 from lifecycle.domain.cohort import Pin
-from lifecycle.domain.digests import canonical_json, sha256
-from lifecycle.domain.limits import STRICT
+from lifecycle.domain.digests import sha256
 from lifecycle.domain.predictions import Cutoffs, Predictions
 from lifecycle.domain.verdict import Verdict
 from lifecycle.dossier import builds as kept
@@ -40,9 +36,8 @@ from lifecycle.gate.evidence import (
 )
 from lifecycle.gate.judge import decision_of, difference, judge, verdict_of
 from lifecycle.gate.rules import rules_of
-from lifecycle.records.format import explain, plain, published
-from lifecycle.records.release import CASE
-from lifecycle.records.settings import PolicyRecord, TauRecord
+from lifecycle.records.format import published, value_of
+from lifecycle.records.release import CASE, CaseFactsV2
 from lifecycle.release.amended import amendment_of, compared_before
 from lifecycle.release.files import read_plain
 from lifecycle.release.standing import Needs
@@ -76,8 +71,6 @@ class Case:
         rules: the numbered rules that it is judged by.
         criteria: names of the criteria of these rules that it is judged by.
     """
-
-    __pydantic_config__ = STRICT
 
     classifier: str
     version: str
@@ -125,10 +118,7 @@ class Judged:
 def to_record(judged: Judged) -> dict[str, Any]:
     """A judged case as its file keeps it; `from_record` gives back an equal value."""
     case = judged.case
-    # not by asdict: keys that settings got later are left out where they say nothing
-    facts = {one.name: plain(getattr(case, one.name)) for one in fields(case)}
-    facts["policy"] = published(case.policy, PolicyRecord)
-    facts["tau"] = published(case.tau, TauRecord)
+    facts = published(case, CaseFactsV2)
     return CASE.write({"case": facts, "verdict": decision_of(judged.verdict)})
 
 
@@ -140,16 +130,9 @@ def from_record(value: object, where: str) -> Judged:
         IntegrityError: a key is unknown, missing or of another type.
     """
     entry = CASE.read(value, where)
-    try:
-        case = _cases().validate_json(canonical_json(entry["case"]), strict=True)
-    except ValidationError as error:
-        raise IntegrityError(f"{where} was changed: {explain(error, 'case')}") from None
+    # not checked by the settings of today, which may have become stricter since
+    case: Case = value_of(Case, entry["case"])
     return Judged(case, verdict_of(entry["verdict"], where))
-
-
-@cache
-def _cases() -> TypeAdapter[Case]:
-    return TypeAdapter(Case)
 
 
 def kept_case(layout: Layout, digest: str) -> Judged:

@@ -18,6 +18,8 @@ from lifecycle.dossier.terms import completed
 from lifecycle.errors import IntegrityError
 from lifecycle.gate.judge import policy_digest
 from lifecycle.gate.rules import Rules, rules_of
+from lifecycle.records.format import published
+from lifecycle.records.settings import TauRecord
 from lifecycle.release.case import Case
 
 RECIPE = ("preprocess", "model", "recipe", "search")
@@ -107,10 +109,15 @@ def recipe_changed_after_list(layout: Layout, build: Build, builds: Sequence[Bui
         for b in earlier
         if b.number < build.number
         and kept.first_of(tuple(earlier), b.version) != b
-        and any(b.content["terms"][key] != build.content["terms"][key] for key in RECIPE)
+        and any(_terms(b)[key] != _terms(build)[key] for key in RECIPE)
     }
     shared = [pin for pin in pins if pin.version in compared]
     return any(cases & set(pin.cases.values()) for pin in shared)
+
+
+def _terms(build: Build) -> dict[str, Any]:
+    """What it was made from; a key that did not exist then has its default."""
+    return completed(build.content["terms"])
 
 
 def policy_newer(build: Build, builds: Sequence[Build], policy: Policy, rules: Rules) -> bool:
@@ -153,6 +160,9 @@ def require_derived(layout: Layout, case: Case, where: str) -> None:
         "numerics_mode": (case.numerics_mode, content["recipe"]["numerics"]["mode"]),
         "origin": (case.origin == "simulated", content["origin"] == "simulated"),
         "identical": (case.identical, identical(build, faced)),
+        "tau": (published(case.tau, TauRecord), _terms(build)["tau"]),
+        # one more than once, or the build itself, would turn the comparison round
+        "references": (case.references, tuple(sorted({*case.references} - {case.build}))),
     }
     # what accuses a build cannot be left out; an accusation whose proof is not here may stand
     accusing = {

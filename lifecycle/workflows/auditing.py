@@ -109,7 +109,7 @@ def verify(
     say(f"{name}: {len(judged)} verdicts follow again from the saved predictions")
     if chain.links:
         named = _weights_named(layout, chain)
-        beside = verify_beside(layout, judged, named)
+        beside = verify_beside(layout, judged, named, chain)
         say(f"{name}: {beside} records beside the chain are whole")
     return Audit(
         classifier=name,
@@ -149,7 +149,10 @@ def _replayed(layout: Layout, digest: str) -> Judged:
         IntegrityError: the file is missing or was changed, or the verdict is another one.
     """
     path, judged = layout.cases / f"{digest}.json", kept_case(layout, digest)
-    replayed(layout, judged, str(path))
+    try:
+        replayed(layout, judged, str(path))
+    except UsageError as error:  # a limit that no policy can have
+        raise IntegrityError(f"{path}: it cannot be judged: {error}") from None
     return judged
 
 

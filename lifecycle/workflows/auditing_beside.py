@@ -9,6 +9,7 @@ notes, not evidence: `dvc status` watches over them, and so does every sign-off.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from lifecycle.errors import IntegrityError
 from lifecycle.gate import judge as judging
 from lifecycle.records.release import BUNDLE
 from lifecycle.release.case import Case, Judged
+from lifecycle.release.chain import Chain
 
 BUNDLE_FILE = "bundle.json"  # in the root of an exported bundle, and nowhere else
 _NUMBERED = re.compile(r"b([1-9][0-9]*)")
@@ -36,13 +38,16 @@ _POINTER = re.compile(
 )
 
 
-def verify_beside(layout: Layout, judged: Sequence[Judged], weights: Sequence[Path]) -> int:
+def verify_beside(
+    layout: Layout, judged: Sequence[Judged], weights: Sequence[Path], chain: Chain
+) -> int:
     """Check everything that stands beside the chain.
 
     Args:
         layout: the classifier's folders.
         judged: all signed cases with their verdicts.
         weights: weights files that records name.
+        chain: verified.
 
     Returns:
         How many files were checked.
@@ -60,7 +65,7 @@ def verify_beside(layout: Layout, judged: Sequence[Judged], weights: Sequence[Pa
         + _verify_attempts(layout, cases)
         + _verify_threshold(layout, cases)
         + sum(_verify_pointer(path) for path in weights)
-        + _verify_bundle(layout)
+        + _verify_bundle(layout, chain)
     )
 
 
@@ -148,14 +153,23 @@ def _verify_threshold(layout: Layout, cases: Sequence[Case]) -> int:
     return 1
 
 
-def _verify_bundle(layout: Layout) -> int:
+def _verify_bundle(layout: Layout, chain: Chain) -> int:
     """What an exported bundle holds beside the signed files is what was exported."""
     path = layout.root / BUNDLE_FILE
-    if not path.exists():
+    if not os.path.lexists(path):
         return 0
     bundle = BUNDLE.model(read_record(path), str(path))
-    if bundle.classifier != layout.name:
-        raise IntegrityError(f"{path} is of {bundle.classifier}, not of {layout.name}")
+    facts = {
+        "classifier": (bundle.classifier, layout.name),
+        "head": (bundle.head, chain.head),
+        "fingerprint": (bundle.fingerprint, chain.rosters[0].digest),
+    }
+    for field, (said, there) in facts.items():
+        if said != there:
+            raise IntegrityError(
+                f"{path}: field {field}: {said}, and here it is {there}: records were cut off or "
+                "added since the export; unpack the bundle anew"
+            )
     for name, digest in sorted(bundle.files.items()):
         place = layout.root / name
         if sha256(read_evidence(place)) != digest:

@@ -217,10 +217,12 @@ def _judged_now(project: Project) -> Judged:
     case = case_of(project)
     verdict = replay(project.layout, case)
     kept_one = read_verdict(project, kept.read_build(project.layout, case.build))
-    if kept_one.policy != verdict.policy:
+    made_by = [(one.policy, one.rules, one.criteria) for one in (kept_one, verdict)]
+    if made_by[0] != made_by[1]:
         raise SignOffRefusedError(
-            f"{project.name} b{case.build} cannot be signed: the evidence is older than the policy "
-            f"in params.yaml; run `dvc repro gate@{project.name}`, which judges it anew"
+            f"{project.name} b{case.build} cannot be signed: it was judged by another policy or by "
+            f"other rules than there are now; run `dvc repro gate@{project.name}`, which judges it "
+            "anew"
         )
     found = judging.difference(kept_one, verdict)
     if found is not None:

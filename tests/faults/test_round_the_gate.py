@@ -25,6 +25,7 @@ from lifecycle.dossier.pins import append_pin, read_pins
 from lifecycle.dossier.pipeline import write_current
 from lifecycle.gate.rules import NOW, RULES
 from lifecycle.release import chain as chains
+from lifecycle.release import tested
 from lifecycle.release.case import Judged, replay, to_record
 from lifecycle.release.derived import policy_newer
 from lifecycle.release.envelope import seal
@@ -32,7 +33,6 @@ from lifecycle.release.keys import keyid, unlock
 from lifecycle.release.records import Record, Signature, statement_of
 from lifecycle.release.roster import person_of, read_rosters
 from lifecycle.release.subjects import subjects_of
-from lifecycle.release.tested import tested_fields
 from lifecycle.workflows.deciding import compare_builds, released_of, settled_attempts
 from lifecycle.workflows.judging import case_of, judge_build
 from lifecycle.workflows.project import open_project
@@ -289,7 +289,7 @@ def _written(site: Site, judged: Judged, built_by: str = "", at: str = "") -> No
             subjects=subjects_of(layout, judged.case), build=judged.case.build,
             built_by=built_by or run["by"], case=sha256(data),
             demonstration=judged.case.origin == "simulated",
-            **tested_fields(judged.verdict, refused=False),
+            **tested.tested_fields(judged.verdict, refused=False),
         )  # fmt: skip
         path = layout.releases / f"{chain.next_number:05d}-sign-off.json"
         path.write_bytes(seal(statement_of(record), key))

@@ -84,7 +84,7 @@ def test_a_review_and_an_approval_make_a_release(ready: Site) -> None:
     one = ready.sign("rev", "review")
     assert one.code == 0, one.said
     assert "verdict: PASS (basis: first build)" in one.out
-    assert "10 files are bound by their SHA-256" in one.out
+    assert "11 files are bound by their SHA-256" in one.out
     assert "signed by Dr rev (review) at 2" in one.out
     part = ready.verify()
     assert "b1 is signed in part, not released: missing approver" in part.out
