@@ -292,7 +292,7 @@ def test_evidence_older_than_the_policy(ready: Site) -> None:
     assert "policy: {p: 0.9," in text
     path.write_text(text.replace("policy: {p: 0.9,", "policy: {p: 0.89,"), encoding="utf-8")
     ready.commit()
-    _refused(ready.sign("rev", "review"), "the evidence is older than the policy in params.yaml")
+    _refused(ready.sign("rev", "review"), "it was judged by another policy")
 
 
 def test_a_kept_verdict_that_does_not_follow(ready: Site) -> None:
