@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lifecycle.domain.digests import canonical_json
+from lifecycle.dossier.once import Digests, held, held_digests
 from lifecycle.errors import IntegrityError, UnusableInputError
 
 # What a file system says that is full, or cannot be written at all.
@@ -100,10 +101,26 @@ def read_evidence(path: Path, most: int | None = None, *, follow: bool = False) 
         most: how large it may be, in bytes; None for any size.
         follow: whether it may be a symbolic link to a regular file (DVC links weights so).
 
+    Inside `reading_once` these are the bytes of the first reading.
+
     Raises:
         IntegrityError: a link, a folder, a pipe or a device stands there, or it is too large.
         UnusableInputError: it is missing or cannot be read.
     """
+    return held(path, lambda: _evidence(path, most, follow))
+
+
+def evidence_digests(path: Path, *, follow: bool = False) -> Digests:
+    """Digests of a file that a decision rests on; a large one is read once inside `reading_once`.
+
+    Raises:
+        IntegrityError: a link, a folder, a pipe or a device stands there.
+        UnusableInputError: it is missing or cannot be read.
+    """
+    return held_digests(path, lambda: _evidence(path, None, follow))
+
+
+def _evidence(path: Path, most: int | None, follow: bool) -> bytes:
     try:
         data, _ = read_regular(path, most, follow=follow)
     except OSError as error:
@@ -134,7 +151,7 @@ def read_json(path: Path) -> Any:
         return json.loads(read_regular(path, follow=True)[0])
     except FileNotFoundError:
         raise UnusableInputError(f"{path} is missing; `dvc repro` makes it") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UnusableInputError(f"{path} cannot be read: {error}") from None
 
 
@@ -146,7 +163,15 @@ def read_record(path: Path) -> Any:
             stands there.
         UnusableInputError: the file is missing or cannot be read.
     """
-    data = read_evidence(path)
+    return record_in(read_evidence(path), path)
+
+
+def record_in(data: bytes, path: Path) -> Any:
+    """The record that a file's bytes are.
+
+    Raises:
+        IntegrityError: they are not the canonical bytes of what they say.
+    """
     try:
         value = json.loads(data)
         same = canonical_json(value) == data

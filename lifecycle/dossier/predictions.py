@@ -60,7 +60,15 @@ def read_parquet(path: Path | str) -> Predictions:
     Raises:
         UnusableInputError: missing, torn, not a Parquet file, not predictions, or malformed.
     """
-    data = _bytes(Path(path))
+    return parquet_in(_bytes(Path(path)), str(path))
+
+
+def parquet_in(data: bytes, path: str) -> Predictions:
+    """Predictions out of the bytes of a file that `write_parquet` wrote.
+
+    Raises:
+        UnusableInputError: torn, not a Parquet file, not predictions, or malformed; names `path`.
+    """
     try:
         # One thread, on Arrow's own buffer: a worker that still holds a Python object while the
         # interpreter ends aborts the process (apache/arrow#34314).
@@ -73,8 +81,8 @@ def read_parquet(path: Path | str) -> Predictions:
         ) from None
     except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
         raise UnusableInputError(f"{path} is not a readable Parquet file: {error}") from None
-    predictions = _from_table(table, about, str(path))
-    check(predictions, str(path), OURS)
+    predictions = _from_table(table, about, path)
+    check(predictions, path, OURS)
     return predictions
 
 

@@ -11,6 +11,7 @@ from lifecycle.dossier import rehearsals
 from lifecycle.dossier.builds import Build
 from lifecycle.dossier.files import not_a_file, read_evidence
 from lifecycle.dossier.layout import Layout
+from lifecycle.dossier.once import reading_once
 from lifecycle.dossier.pins import pin_digest, read_pins
 from lifecycle.errors import IntegrityError
 from lifecycle.release.case import Case
@@ -40,8 +41,11 @@ def require_weights(layout: Layout, build: Build) -> None:
         )
 
 
+@reading_once()
 def subjects_of(layout: Layout, case: Case) -> dict[str, str]:
     """Every file that the decision rests on, with its SHA-256; a pin under its own digest.
+
+    Each file is read one time: what its record was held to is what is named here.
 
     Raises:
         IntegrityError: a file does not match its record, or is none.

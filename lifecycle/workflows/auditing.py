@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from lifecycle.domain.digests import sha256
+from lifecycle.dossier.files import read_regular
 from lifecycle.dossier.layout import Layout
+from lifecycle.dossier.once import held_digests, reading_once
 from lifecycle.errors import IntegrityError, UnusableInputError, UsageError
 from lifecycle.release import chain as chains
 from lifecycle.release.case import Judged, kept_case, needs_of, replayed
@@ -67,6 +69,7 @@ def classifiers_of(root: Path) -> list[str]:
     return sorted(path.parent.name for path in folder.glob("*/releases") if path.is_dir())
 
 
+@reading_once()
 def verify(
     root: Path,
     name: str,
@@ -77,6 +80,10 @@ def verify(
     progress: Progress | None = None,
 ) -> Audit:
     """Verify a classifier's whole chain.
+
+    Every file is read one time, so that the bytes which were held to the signed digests are those
+    that the verdicts are computed from. A caller who goes on to use them does so inside the same
+    `reading_once`.
 
     Args:
         root: the project, or an exported bundle.
@@ -150,12 +157,13 @@ def _fault_of(
         found = pins.get(name)
         return None if found == digest else f"{name}: the pin is missing or was changed"
     path = layout.root / name
-    if path.suffix == ".safetensors" and not weights and not path.exists():
+    large = path.suffix == ".safetensors"
+    if large and not weights and not path.exists():
         return None
     try:
-        found = sha256(path.read_bytes())
+        found = held_digests(path, lambda: read_regular(path, follow=large)[0]).sha256
     except OSError as error:
-        cure = "`dvc pull`" if path.suffix == ".safetensors" else "git"
+        cure = "`dvc pull`" if large else "git"
         return f"{path} cannot be read ({error.strerror}); restore it from {cure}"
     return None if found == digest else f"{path} was changed; restore it from git or `dvc pull`"
 

@@ -15,7 +15,7 @@ from lifecycle.cohorts import split as splitting
 from lifecycle.cohorts.pin import check_pin, make_pin
 from lifecycle.domain.classifier import Part
 from lifecycle.domain.cohort import SIGNAL, Cohort, Pin, Preprocessing
-from lifecycle.dossier.builds import FEATURES, PARTS, Build, first_of, read_builds
+from lifecycle.dossier.builds import FEATURES, PARTS, Build, file_of, first_of, read_builds
 from lifecycle.dossier.files import folder_whole
 from lifecycle.dossier.pins import append_pin, pin_of
 from lifecycle.errors import IntegrityError, UnusableInputError
@@ -111,7 +111,9 @@ def first_build(project: Project) -> Build | None:
 def kept_parts(project: Project) -> Mapping[str, Part] | None:
     """The split of the version's first build."""
     first = first_build(project)
-    return None if first is None else splitting.read_parts(first.folder / PARTS)
+    if first is None:
+        return None
+    return splitting.parts_in(file_of(first, PARTS), first.folder / PARTS)
 
 
 def validate_data(project: Project) -> None:
@@ -188,7 +190,7 @@ def kept_features(project: Project) -> tuple[str, ...] | None:
     first = first_build(project)
     if first is None:
         return None
-    return tuple((first.folder / FEATURES).read_text(encoding="utf-8").split("\n")[:-1])
+    return tuple(file_of(first, FEATURES).decode("utf-8").split("\n")[:-1])
 
 
 def _write_input(folder: Path, name: str, cohort: Cohort, fitted: Preprocessing) -> None:

@@ -21,6 +21,7 @@ from lifecycle.domain.predictions import Predictions
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier.builds import Build
 from lifecycle.dossier.layout import Layout
+from lifecycle.dossier.once import reading_once
 from lifecycle.dossier.predictions import read_parquet
 from lifecycle.dossier.weights import unpacked
 from lifecycle.errors import ExitCode, IntegrityError, UnusableInputError
@@ -91,6 +92,7 @@ class Rebuilt:
     holdout: Predictions
 
 
+@reading_once()
 def drill(project: Project) -> Drill:
     """Recover the release in force, and compare.
 
