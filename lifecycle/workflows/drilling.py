@@ -33,6 +33,7 @@ from lifecycle.release.chain import Link
 from lifecycle.release.standing import Release
 from lifecycle.release.subjects import weights_file
 from lifecycle.stats.intervals import attempt_level
+from lifecycle.workflows import dvc_state
 from lifecycle.workflows.auditing import verify
 from lifecycle.workflows.boundary import say
 from lifecycle.workflows.building import WEIGHTS
@@ -102,6 +103,7 @@ def drill(project: Project) -> Drill:
         IntegrityError: the chain does not verify, or the commit holds another release.
     """
     root, name = project.root, project.name
+    dvc_state.require_whole(root)
     audit = verify(root, name, weights=False, progress=say)
     _, release = release_in_force(audit, demonstration=True)
     link = next(k for k in release.links if k.record.number == release.number)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +20,7 @@ from lifecycle.dossier.predictions import read_parquet, write_parquet
 from lifecycle.dossier.traces import TRACE
 from lifecycle.dossier.weights import unpacked
 from lifecycle.errors import IntegrityError, UnusableInputError
+from lifecycle.workflows import dvc_state
 from lifecycle.workflows.boundary import say
 from lifecycle.workflows.building import FACTS, WEIGHTS, predictions_of, resolved_recipe
 from lifecycle.workflows.data import (
@@ -149,12 +149,9 @@ def keep_weights(project: Project, digest: str) -> None:
         write_whole(path, (project.build / WEIGHTS).read_bytes())
     pointer = path.with_name(path.name + ".dvc")
     if not pointer.exists():
-        done = subprocess.run(
-            ["dvc", "add", "--quiet", str(path)],
-            cwd=project.root, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode != 0:
-            raise UnusableInputError(f"`dvc add {path.name}` failed: {done.stderr.strip()[-400:]}")
+        done, said = dvc_state.output(project.root, ["dvc", "add", "--quiet", str(path)])
+        if done is None:
+            raise UnusableInputError(f"`dvc add {path.name}` failed: {said}")
 
 
 def _tell_tracking(project: Project, build: kept.Build, run_id: str) -> None:

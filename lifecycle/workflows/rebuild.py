@@ -13,6 +13,7 @@ from lifecycle.dossier.layout import Layout
 from lifecycle.errors import ExitCode, UnusableInputError, UsageError
 from lifecycle.numerics.fingerprint import changed_keys, fingerprint
 from lifecycle.params.reader import load
+from lifecycle.workflows import dvc_state
 from lifecycle.workflows.boundary import INTERRUPTED, say
 from lifecycle.workflows.code_digests import FOLDER, changed_codes, said_of
 from lifecycle.workflows.project import require_root
@@ -117,6 +118,8 @@ def _say_code(root: Path) -> None:
 def _repro(root: Path, arguments: list[str], out: int | None = None) -> int:
     failure = root / LAST_FAILURE
     failure.unlink(missing_ok=True)
+    dvc_state.require_whole(root)
+    dvc_state.wait_until_free(root)
     command = ["dvc", "repro", *arguments]
     # A killed command must not leave dvc, and so a stage, at work behind the next one's back.
     code = subprocess.run(  # no thread runs yet

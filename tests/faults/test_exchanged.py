@@ -28,6 +28,7 @@ from lifecycle.workflows import auditing, released
 from lifecycle.workflows.released import load_released
 
 PUBLISHED = Path(__file__).parents[1] / "compat" / "0.2.0"
+NUMBER = 2  # of the build that is released
 NAME = "wine-native"  # no self-test of exact arithmetic, which takes seconds
 
 
@@ -39,10 +40,10 @@ def root(tmp_path: Path) -> Path:
 
 
 def twin(root: Path) -> Path:
-    """A forged b1 beside the signed one: whole in itself, with weights that call other classes."""
+    """A forged b2 beside the signed one: whole in itself, with weights that call other classes."""
     layout = Layout(root, NAME)
-    folder = layout.build(1)
-    build = kept.read_build(layout, 1)
+    folder = layout.build(NUMBER)
+    build = kept.read_build(layout, NUMBER)
     file = layout.weights / f"{build.content['weights']['file']}.safetensors"
     tensors = unpacked(file.read_bytes())
     tensors = {key: np.ascontiguousarray(value[::-1].copy()) if value.ndim else value
@@ -52,7 +53,7 @@ def twin(root: Path) -> Path:
     aside = folder.parent / ".forged"
     shutil.copytree(folder, aside)
     content = {**build.content, "weights": {**tensors_digests(tensors), "file": sha256(data)}}
-    fields = {"number": 1, "content": content, "files": dict(build.files)}
+    fields = {"number": NUMBER, "content": content, "files": dict(build.files)}
     (aside / kept.RECORD).write_bytes(canonical_json(BUILD.write(fields, "forged")))
     assert digest_of(content) != build.digest
     return aside
@@ -82,8 +83,8 @@ def before(monkeypatch: pytest.MonkeyPatch, module: object, name: str, act: Call
 def test_the_forged_twin_would_be_loaded_if_it_were_read(root: Path) -> None:
     """The other tests here mean something: nothing but the signed digests tells the twin."""
     aside = twin(root)
-    exchange(Layout(root, NAME).build(1), aside)
-    assert kept.read_build(Layout(root, NAME), 1).weights
+    exchange(Layout(root, NAME).build(NUMBER), aside)
+    assert kept.read_build(Layout(root, NAME), NUMBER).weights
     with pytest.raises(IntegrityError, match="was changed"):
         load_released(NAME, root, demonstration=True)
 
@@ -93,11 +94,7 @@ def test_the_forged_twin_would_be_loaded_if_it_were_read(root: Path) -> None:
     [
         (auditing, "_verify_verdicts"),  # after the digests were held to the record
         (auditing, "verify_beside"),
-        (auditing, "standings_of"),
         (released, "release_in_force"),  # after the whole audit
-        (released, "case_of_release"),
-        (released, "_preprocessing"),
-        (released, "_cutoffs"),
         (released, "_network"),
     ],
 )
@@ -105,7 +102,7 @@ def test_a_build_exchanged_while_a_release_is_loaded(
     root: Path, monkeypatch: pytest.MonkeyPatch, module, name: str
 ) -> None:
     signed = load_released(NAME, root, demonstration=True)
-    aside, folder = twin(root), Layout(root, NAME).build(1)
+    aside, folder = twin(root), Layout(root, NAME).build(NUMBER)
     done = before(monkeypatch, module, name, lambda: exchange(folder, aside))
     try:
         found = load_released(NAME, root, demonstration=True)
@@ -133,7 +130,7 @@ def test_large_weights_are_read_again_and_held_to_the_first_reading(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(once, "LARGE", 0)  # every file is a large one: the last alone is held
-    assert load_released(NAME, root, demonstration=True).provenance.build == 1
+    assert load_released(NAME, root, demonstration=True).provenance.build == NUMBER
     (path,) = (root / "weights" / NAME).glob(f"{_file(root)}.safetensors")
     before(monkeypatch, released, "_network", lambda: path.write_bytes(b"other"))
     with pytest.raises(IntegrityError, match="changed"):
@@ -141,7 +138,7 @@ def test_large_weights_are_read_again_and_held_to_the_first_reading(
 
 
 def _file(root: Path) -> str:
-    return str(kept.read_build(Layout(root, NAME), 1).content["weights"]["file"])
+    return str(kept.read_build(Layout(root, NAME), NUMBER).content["weights"]["file"])
 
 
 def test_weights_are_read_from_the_disk_one_time(
@@ -157,9 +154,9 @@ def test_weights_are_read_from_the_disk_one_time(
 
     monkeypatch.setattr(files.os, "open", counted)
     load_released(NAME, root, demonstration=True)
-    assert len([path for path in seen if path.endswith(".safetensors")]) == 1
-    records = [path for path in seen if path.endswith("builds/b1/record.json")]
-    assert len(records) == 1
+    evidence = [path for path in seen if path.startswith((f"{root}/weights", f"{root}/dossier"))]
+    assert sum(path.endswith(".safetensors") for path in evidence) == 2  # of two signed builds
+    assert len(evidence) == len(set(evidence))
 
 
 def test_a_subject_is_the_digest_of_what_its_record_was_held_to(
@@ -167,35 +164,33 @@ def test_a_subject_is_the_digest_of_what_its_record_was_held_to(
 ) -> None:
     """Of a sign-off: what is named in the signature is what was judged."""
     layout = Layout(root, NAME)
-    (path,) = [one for one in layout.cases.iterdir() if one.suffix == ".json"][:1]
-    case = kept_case(layout, path.stem).case
+    cases = (kept_case(layout, path.stem).case for path in layout.cases.glob("*.json"))
+    case = next(one for one in cases if one.build == NUMBER)
     signed, aside = subjects_of(layout, case), twin(root)
-    done = before(
-        monkeypatch, subjects.kept, "read_build", lambda: None
-    )  # the first call reads; the exchange comes with the second
-    read, calls = subjects.kept.read_build, []
+    read, calls = subjects.kept.read_build, []  # it is exchanged after the first reading
 
     def exchanged(*given):
         found = read(*given)
-        if not calls:
-            exchange(layout.build(1), aside)
-        calls.append(given)
+        if given[1] == NUMBER:
+            if not calls:
+                exchange(layout.build(NUMBER), aside)
+            calls.append(given)
         return found
 
     monkeypatch.setattr(subjects.kept, "read_build", exchanged)
     assert subjects_of(layout, case) == signed
-    assert done and calls
+    assert len(calls) > 1
 
 
 def test_predictions_exchanged_after_their_build_was_read(root: Path) -> None:
-    build = kept.read_build(Layout(root, NAME), 1)
+    build = kept.read_build(Layout(root, NAME), NUMBER)
     (build.folder / kept.FROZEN).write_bytes((build.folder / kept.HOLDOUT).read_bytes())
     with pytest.raises(IntegrityError, match=r"frozen\.parquet was changed"):
         kept.frozen_predictions(build)
 
 
 def test_facts_of_a_run_exchanged_after_their_build_was_read(root: Path) -> None:
-    build = kept.read_build(Layout(root, NAME), 1)
+    build = kept.read_build(Layout(root, NAME), NUMBER)
     path = build.folder / kept.RUN
     path.write_bytes(path.read_bytes().replace(b'"by":"', b'"by":"x'))
     with pytest.raises(IntegrityError, match=r"run\.json was changed"):
