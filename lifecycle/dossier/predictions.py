@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from lifecycle.domain.classifier import Task
 from lifecycle.domain.names import RESERVED, SUBGROUP, fault_of_class, fault_of_name
+from lifecycle.domain.numbers import plain_float
 from lifecycle.domain.predictions import Predictions
 from lifecycle.domain.sheets import csv_text, fault_in_sheets
 from lifecycle.dossier.files import read_regular, write_whole
@@ -392,9 +393,7 @@ def _scores(
 
 def _number(text: str, where: str, row: int, column: str) -> float:
     try:
-        if "_" in text:  # Python reads 1_0 as 10; nobody writes scores so
-            raise ValueError(text)
-        return float(text)
+        return plain_float(text)
     except ValueError:
         raise UnusableInputError(
             f"{where}, row {row}, column {column!r}: {text!r} is not a number; "

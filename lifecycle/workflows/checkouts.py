@@ -20,6 +20,7 @@ from types import FrameType
 
 from lifecycle.errors import UnusableInputError
 from lifecycle.workflows import dvc_state
+from lifecycle.workflows.secret import PASSPHRASE
 
 PREFIX, HELD = "lifecycle-drill-", ".held"
 _PATIENCE = 20.0  # seconds that a child has to end by itself
@@ -27,7 +28,7 @@ _PATIENCE = 20.0  # seconds that a child has to end by itself
 _OTHERS = frozenset(
     {
         "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "MLFLOW_TRACKING_URI", "PYTHONHOME",
-        "LIFECYCLE_PASSPHRASE",
+        PASSPHRASE,
     }
 )  # fmt: skip
 
