@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import csv
 import difflib
-import gzip
 import io
 import re
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,10 +19,11 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lifecycle.domain.digests import sha256
+from lifecycle.dossier.packed import DamagedError, gunzip
+from lifecycle.dossier.parquet import table_in
 from lifecycle.errors import UnusableInputError
 
 MISSING = frozenset({"", "NA", "NaN", "nan"})
@@ -136,13 +135,10 @@ def _unzipped(raw: bytes, path: Path, name: str) -> tuple[bytes, str]:
 
 def _gunzip(raw: bytes, name: str) -> bytes:
     try:
-        return gzip.decompress(raw)
-    except EOFError:
-        raise UnusableInputError(
-            f"{name} is torn: the gzip stream ends early; fetch the file again"
-        ) from None
-    except (OSError, zlib.error) as error:
-        raise UnusableInputError(f"{name} is damaged: {error}; fetch the file again") from None
+        return gunzip(raw, name)
+    except DamagedError as error:
+        state = "torn" if error.torn else "damaged"
+        raise UnusableInputError(f"{name} is {state}: {error}; fetch the file again") from None
 
 
 def _clean_text(data: bytes, name: str) -> bytes:
@@ -381,7 +377,7 @@ def _cells(table: Any, text: Sequence[str], numbers: Sequence[str]) -> Cells:
 
 def _open_parquet(raw: bytes, name: str, digest: str) -> ParquetTable:
     try:
-        table = pq.ParquetFile(pa.BufferReader(raw)).read(use_threads=False)
+        table = table_in(raw, name)
         table.validate(full=True)
     except (pa.ArrowException, OSError, ValueError) as error:
         said = " ".join(str(error).split())[:200]

@@ -8,7 +8,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -142,17 +142,49 @@ def not_a_file(path: Path) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file for working data.
+    """A JSON file of our own working data.
 
     Raises:
-        UnusableInputError: missing or malformed; the message names the file.
+        UnusableInputError: missing, or it cannot be read; the message names the file.
+        IntegrityError: it was changed or is torn.
     """
     try:
-        return json.loads(read_regular(path, follow=True)[0])
+        data, _ = read_regular(path, follow=True)
     except FileNotFoundError:
         raise UnusableInputError(f"{path} is missing; `dvc repro` makes it") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
         raise UnusableInputError(f"{path} cannot be read: {error}") from None
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise IntegrityError(f"{path} was changed or is torn: {error}; run `dvc repro`") from None
+
+
+def read_fields(path: Path, fields: Mapping[str, type]) -> Any:
+    """A JSON file of our own working data that has the fields which its reader needs.
+
+    Args:
+        path: the file.
+        fields: dotted name -> type; a whole number is a `float` too.
+
+    Raises:
+        UnusableInputError: missing, or it cannot be read; the message names the file.
+        IntegrityError: it was changed or is torn; names the field.
+    """
+    value = read_json(path)
+    for name, kind in fields.items():
+        found = value
+        for key in name.split("."):
+            found = found.get(key) if isinstance(found, dict) else None
+        whole = isinstance(found, int) and not isinstance(found, bool)
+        if not (whole if kind is int else isinstance(found, kind) or (kind is float and whole)):
+            raise IntegrityError(
+                f"{path} was changed: field {name} is missing or no {_KINDS[kind]}; run `dvc repro`"
+            )
+    return value
+
+
+_KINDS = {int: "whole number", float: "number", str: "text", dict: "object", list: "list"}
 
 
 def read_record(path: Path) -> Any:

@@ -11,7 +11,6 @@ import gzip
 import io
 import json
 import math
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,8 @@ from lifecycle.domain.numbers import plain_float
 from lifecycle.domain.predictions import Predictions
 from lifecycle.domain.sheets import csv_text, fault_in_sheets
 from lifecycle.dossier.files import read_regular, write_whole
+from lifecycle.dossier.packed import DamagedError, gunzip
+from lifecycle.dossier.parquet import table_in
 from lifecycle.errors import IntegrityError, UnusableInputError
 from lifecycle.records.builds import PREDICTIONS
 
@@ -71,16 +72,14 @@ def parquet_in(data: bytes, path: str) -> Predictions:
         UnusableInputError: torn, not a Parquet file, not predictions, or malformed; names `path`.
     """
     try:
-        # One thread, on Arrow's own buffer: a worker that still holds a Python object while the
-        # interpreter ends aborts the process (apache/arrow#34314).
-        table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
+        table = table_in(data, path)
         about = json.loads((table.schema.metadata or {})[_KEY])
     except KeyError:
         raise UnusableInputError(
             f"{path} is a Parquet file but holds no predictions of this product; "
             "give other people's scores as CSV"
         ) from None
-    except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise UnusableInputError(f"{path} is not a readable Parquet file: {error}") from None
     predictions = _from_table(table, about, path)
     check(predictions, path, OURS)
@@ -338,10 +337,10 @@ def _csv_rows(path: Path) -> tuple[list[str], list[list[str]]]:
     data = _bytes(path)
     try:
         if data.startswith(_GZIP) or path.suffix == ".gz":
-            data = gzip.decompress(data)
+            data = gunzip(data, str(path))
         text = data.decode("utf-8-sig")
         lines = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
-    except (OSError, EOFError, zlib.error) as error:
+    except DamagedError as error:
         raise UnusableInputError(f"{path} is torn or no gzip file: {error}") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise UnusableInputError(f"{path} is not a CSV file in UTF-8: {error}") from None

@@ -15,6 +15,7 @@ from lifecycle.cohorts import split as splitting
 from lifecycle.cohorts.pin import check_pin, make_pin
 from lifecycle.domain.classifier import Part
 from lifecycle.domain.cohort import SIGNAL, Cohort, Pin, Preprocessing
+from lifecycle.dossier.arrays import read_array
 from lifecycle.dossier.builds import FEATURES, PARTS, Build, file_of, first_of, read_builds
 from lifecycle.dossier.files import folder_whole
 from lifecycle.dossier.pins import append_pin, pin_of
@@ -202,12 +203,10 @@ def read_input(project: Project, part: Part) -> tuple[NDArray[np.float64], Cohor
 
     Raises:
         UnusableInputError: the prepared files are missing or do not fit together.
+        IntegrityError: the input was changed or is torn.
     """
     path = project.prepared / f"{part}.npy"
-    try:
-        x = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UnusableInputError(f"{path} cannot be read ({error}); run `dvc repro`") from None
+    x = read_array(path)
     cases = part_of(_cases_only(cohorts_of(project)[0]), read_parts(project), part)
     if len(cases.ids) != len(x):
         raise UnusableInputError(f"{path} and {project.parts} differ in cases; run `dvc repro`")

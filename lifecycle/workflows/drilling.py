@@ -23,7 +23,7 @@ from lifecycle.dossier.builds import Build
 from lifecycle.dossier.layout import Layout
 from lifecycle.dossier.once import reading_once
 from lifecycle.dossier.predictions import read_parquet
-from lifecycle.dossier.weights import unpacked
+from lifecycle.dossier.weights import tensors_in
 from lifecycle.errors import ExitCode, IntegrityError, UnusableInputError
 from lifecycle.gate.criteria import judge_consistency
 from lifecycle.numerics.fingerprint import changed_keys, fingerprint
@@ -223,7 +223,7 @@ def _rebuild(place: Path, name: str) -> None:
 def _rebuilt(layout: Layout) -> Rebuilt:
     """What the stages of the checkout computed, not what its dossier remembers."""
     build = layout.work / "build"
-    tensors = unpacked((build / WEIGHTS).read_bytes())
+    tensors = tensors_in((build / WEIGHTS).read_bytes(), build / WEIGHTS)
     return Rebuilt(
         dict(tensors_digests(tensors)),
         read_parquet(layout.work / "predictions" / kept.FROZEN),

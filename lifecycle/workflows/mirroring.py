@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lifecycle.dossier import builds as kept
-from lifecycle.dossier.files import read_json
+from lifecycle.dossier.files import read_fields
 from lifecycle.dossier.once import reading_once
 from lifecycle.errors import IntegrityError, UnusableInputError
 from lifecycle.release.case import kept_case
@@ -115,8 +115,8 @@ def _runs(project: Project, build: kept.Build) -> tuple[str, ...]:
     found = [str(kept.run_facts(build)["run"])]
     facts, latest = project.build / "facts.json", project.build / kept.RUN
     if facts.is_file() and latest.is_file():
-        same = read_json(facts)["weights"]["sha256"] == build.weights
-        found += [str(read_json(latest)["run"])] if same else []
+        same = read_fields(facts, {"weights.sha256": str})["weights"]["sha256"] == build.weights
+        found += [str(read_fields(latest, {"run": str})["run"])] if same else []
     return tuple(dict.fromkeys(found))
 
 

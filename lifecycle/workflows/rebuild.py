@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lifecycle.domain.classifier import Classifier
 from lifecycle.dossier.builds import first_of, read_builds
-from lifecycle.dossier.files import read_json
+from lifecycle.dossier.files import read_fields
 from lifecycle.dossier.layout import Layout
 from lifecycle.errors import ExitCode, UnusableInputError, UsageError
 from lifecycle.numerics.fingerprint import changed_keys, fingerprint
@@ -128,7 +128,7 @@ def _repro(root: Path, arguments: list[str], out: int | None = None) -> int:
     if code == 0:
         return 0
     if failure.exists():
-        entry = read_json(failure)
+        entry = read_fields(failure, {"stage": str, "classifier": str, "code": int})
         say(f"stage {entry['stage']} of {entry['classifier']} stopped the pipeline (see above)")
         return int(entry["code"])
     if code < 0:
