@@ -60,10 +60,8 @@ def current_build(project: Project) -> tuple[Build, tuple[Build, ...]]:
 def _require_running(project: Project, build: Build) -> None:
     """The pointer must name the build that the pipeline made last (where that is at hand)."""
     facts = project.build / "facts.json"
-    if (
-        facts.exists()
-        and read_fields(facts, {"weights.sha256": str})["weights"]["sha256"] != build.weights
-    ):
+    needed = {"weights.sha256": str}
+    if facts.exists() and read_fields(facts, needed)["weights"]["sha256"] != build.weights:
         raise IntegrityError(
             f"{project.layout.current} names {build.name}, but the pipeline's own build has other "
             f"weights; run `dvc repro enrol@{project.name}`"

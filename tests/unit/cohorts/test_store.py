@@ -161,7 +161,7 @@ def _damaged(folder: Path, name: str, damage) -> pytest.ExceptionInfo[LifecycleE
 def test_missing_and_torn_files_are_named(tmp_path: Path, name: str, damage) -> None:
     found = _damaged(tmp_path / "cohort", name, damage).value
     said = str(found)
-    assert isinstance(found, UnusableInputError if "missing" in said else IntegrityError)
+    assert isinstance(found, UnusableInputError if "is missing" in said else IntegrityError)
     assert name in said
     assert "run the import stage again" in said
 
