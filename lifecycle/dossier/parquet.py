@@ -1,16 +1,21 @@
-"""Parquet files, read within a bound: a text that stands once in a file may stand in every row."""
+"""Parquet files, read within a bound: a text that stands once in a file may stand in every row.
+
+Nothing is asked of Arrow's metadata of row groups and columns: on some damaged files these answers
+end the whole process, where no `except` helps.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lifecycle.dossier.packed import largest, require_size
+from lifecycle.dossier.packed import require_size
 
-_WIDTH = 8  # bytes of a number in memory
+_ROWS = 1 << 14  # of one step
 
 
 class NoParquetError(ValueError):
@@ -20,59 +25,70 @@ class NoParquetError(ValueError):
 def table_in(data: bytes, name: str) -> Any:
     """The table that a Parquet file's bytes hold.
 
-    One thread, on Arrow's own buffer: a worker that still holds a Python object while the
-    interpreter ends aborts the process (apache/arrow#34314).
+    Texts are read as a list of the different ones and a number a row, and spread over the rows once
+    it is known how long they are together. One thread, on Arrow's own buffer: a worker that still
+    holds a Python object while the interpreter ends aborts the process (apache/arrow#34314).
 
     Raises:
-        NoParquetError: they hold none.
+        NoParquetError: they hold none, or a column that is no plain one.
         UnusableInputError: it takes more memory than it may; names `name`, the limit and how to
             raise it.
     """
     try:
-        file = pq.ParquetFile(pa.BufferReader(data))
-        _require_bound(file.metadata, data, name)
-        texts = _dense_texts(file, len(data))
-        if not texts:
-            return file.read(use_threads=False)
-        table = pq.ParquetFile(pa.BufferReader(data), read_dictionary=texts).read(use_threads=False)
-        return _spread(table, texts, len(data), name)
+        schema = pq.ParquetFile(pa.BufferReader(data)).schema_arrow
+        texts = {field.name for field in schema if _is_text(_plain(field))}
+        file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=sorted(texts))
+        batches = list(_batches(file, len(data), name))
+        if not batches:
+            return schema.empty_table()
+        return _spread(pa.Table.from_batches(batches), schema, texts, len(data), name)
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, MemoryError) as error:
-        if isinstance(error, NoParquetError):
-            raise
         raise NoParquetError(" ".join(str(error).split())[:200]) from None
 
 
-def _require_bound(about: Any, data: bytes, name: str) -> None:
-    """By what the file says of itself: packed columns, and numbers a row."""
-    groups = [about.row_group(i) for i in range(about.num_row_groups)]
-    packed = sum(max(0, one.total_byte_size) for one in groups)
-    require_size(max(packed, about.num_rows * about.num_columns * _WIDTH), len(data), name)
+def _plain(field: Any) -> Any:
+    """The type of a column's values.
+
+    Raises:
+        ValueError: lists, records and bytes of one length: a row of these has no bounded size.
+    """
+    kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    if pa.types.is_nested(kind) or not (
+        pa.types.is_primitive(kind) or pa.types.is_null(kind) or pa.types.is_decimal(kind)
+        or _is_text(kind)
+    ):  # fmt: skip
+        raise ValueError(f"column {field.name!r} holds {kind}, neither numbers nor text")
+    return kind
 
 
-def _dense_texts(file: Any, packed: int) -> list[str]:
-    """Columns of text that may take more than the bound, if every row has its longest text."""
-    about, limit = file.metadata, largest(packed)
-    sizes: dict[str, int] = {}
-    for i in range(about.num_row_groups):
-        group = about.row_group(i)
-        for j in range(group.num_columns):
-            column = group.column(j)
-            worst = column.total_uncompressed_size * max(1, group.num_rows)
-            sizes[column.path_in_schema] = sizes.get(column.path_in_schema, 0) + worst
-    texts = {f.name for f in file.schema_arrow if pa.types.is_string(f.type)}
-    return [name for name, worst in sizes.items() if name in texts and worst > limit]
+def _is_text(kind: Any) -> bool:
+    one_of = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary)
+    return any(is_kind(kind) for is_kind in (*one_of, pa.types.is_large_binary))
 
 
-def _spread(table: Any, texts: list[str], packed: int, name: str) -> Any:
-    """Texts in every row that has them, once it is known how long they are together."""
-    size = sum(_length(chunk) for text in texts for chunk in table.column(text).chunks)
-    require_size(size, packed, name)
-    for text in texts:
-        at = table.column_names.index(text)
-        table = table.set_column(at, text, table.column(text).cast(pa.string()))
-    return table
+def _batches(file: Any, packed: int, name: str) -> Iterator[Any]:
+    """The rows, some at a time, as long as they fit into the bound."""
+    size = 0
+    for batch in file.iter_batches(_ROWS, use_threads=False):
+        size += batch.nbytes
+        require_size(size, packed, name)
+        yield batch
+
+
+def _spread(table: Any, schema: Any, texts: set[str], packed: int, name: str) -> Any:
+    """Texts in every row that has them."""
+    chunks = [chunk for text in texts for chunk in table.column(text).chunks]
+    require_size(table.nbytes + sum(map(_length, chunks)), packed, name)
+    for at, field in enumerate(schema):
+        if field.name in texts:
+            column = table.column(at).cast(_plain(field))
+            table = table.set_column(at, field.name, column)
+    return table.replace_schema_metadata(schema.metadata)
 
 
 def _length(chunk: Any) -> int:
+    """Bytes of a chunk's texts, each as often as it stands there."""
+    if not pa.types.is_dictionary(chunk.type):
+        return 0  # in the bound already
     lengths = pc.binary_length(chunk.dictionary).cast(pa.int64()).take(chunk.indices)
     return pc.sum(lengths).as_py() or 0
