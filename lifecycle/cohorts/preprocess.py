@@ -120,7 +120,7 @@ def read(folder: Path) -> Preprocessing:
             _from_hex(record["sd"]),
         )
         expected = record["digest"]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise IntegrityError(f"{folder}: not a preprocessing record ({error!r})") from None
     if fitted.digest != expected:
         raise IntegrityError(

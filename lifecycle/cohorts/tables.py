@@ -176,7 +176,7 @@ def _separator(given: str | None, extension: str, data: bytes, name: str) -> str
                 f"separator {given!r} for {name}: give one character, or `tab`"
             )
         return character
-    return _BY_EXTENSION.get(extension) or _best_separator(_header_line(data))
+    return _BY_EXTENSION.get(extension) or _best_separator(_header_line(data), name)
 
 
 def _header_line(data: bytes) -> str:
@@ -184,21 +184,26 @@ def _header_line(data: bytes) -> str:
     return match[1].decode("utf-8") if match else ""
 
 
-def _best_separator(line: str) -> str:
+def _best_separator(line: str, name: str) -> str:
     """The separator that gives a header the most columns; comma for a single column."""
-    return max(_SEPARATORS.values(), key=lambda one: len(_split(line, one)))
+    return max(_SEPARATORS.values(), key=lambda one: len(_split(line, one, name)))
 
 
-def _split(line: str, separator: str) -> list[str]:
-    return next(csv.reader([line], delimiter=separator), [""])
+def _split(line: str, separator: str, name: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=separator), [""])
+    except csv.Error as error:
+        raise UnusableInputError(f"{name}: {error}; this is not a table of cases") from None
 
 
 def _open_text(data: bytes, name: str, digest: str, separator: str) -> TextTable:
     line = _header_line(data)
     _require_closed(name, 1, line)
-    header = tuple(cell.strip() for cell in _split(line, separator))
+    header = tuple(cell.strip() for cell in _split(line, separator, name))
     if len(header) == 1:
-        raise UnusableInputError(f"{name} has a single column; {_separator_hint(line, separator)}")
+        raise UnusableInputError(
+            f"{name} has a single column; {_separator_hint(line, separator, name)}"
+        )
     _require_names(header, name)
     match = _HEADER.match(data)
     end = match.end() if match else len(data)
@@ -211,9 +216,9 @@ def _require_closed(name: str, line: int, text: str) -> None:
         raise UnusableInputError(f"{name}, line {line}: a quotation mark is missing or too many")
 
 
-def _separator_hint(line: str, used: str) -> str:
-    best = _best_separator(line)
-    if best == used or len(_split(line, best)) == 1:
+def _separator_hint(line: str, used: str, name: str) -> str:
+    best = _best_separator(line, name)
+    if best == used or len(_split(line, best, name)) == 1:
         blanks = len(line.split()) > 1
         return "save it with commas or tabs" if blanks else "a table of cases and features has more"
     said = {character: word for word, character in _SEPARATORS.items()}
@@ -265,7 +270,7 @@ class TextTable:
 
     def _row(self, line: int, text: str) -> tuple[str, ...]:
         _require_closed(self.name, line, text)
-        cells = tuple(cell.strip() for cell in _split(text, self.separator))
+        cells = tuple(cell.strip() for cell in _split(text, self.separator, self.name))
         if len(cells) != len(self.header):
             raise self._wrong_count(line, len(cells))
         return cells

@@ -41,7 +41,9 @@ def table_in(data: bytes, name: str) -> Any:
         batches = list(_batches(file, len(data), name))
         if not batches:
             return schema.empty_table()
-        return _spread(pa.Table.from_batches(batches), schema, texts, len(data), name)
+        table = _spread(pa.Table.from_batches(batches), schema, texts, len(data), name)
+        table.validate(full=True)  # texts are UTF-8, among others
+        return table
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, MemoryError) as error:
         raise NoParquetError(" ".join(str(error).split())[:200]) from None
 
