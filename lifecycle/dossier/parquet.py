@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lifecycle.dossier.packed import require_size
+from lifecycle.errors import UnusableInputError
 
 _ROWS = 1 << 14  # of one step
 
@@ -30,13 +31,13 @@ def table_in(data: bytes, name: str) -> Any:
     holds a Python object while the interpreter ends aborts the process (apache/arrow#34314).
 
     Raises:
-        NoParquetError: they hold none, or a column that is no plain one.
-        UnusableInputError: it takes more memory than it may; names `name`, the limit and how to
-            raise it.
+        NoParquetError: they hold none.
+        UnusableInputError: a column holds something else than numbers or text, or the table takes
+            more memory than it may; names `name`, the limit and how to raise it.
     """
     try:
         schema = pq.ParquetFile(pa.BufferReader(data)).schema_arrow
-        texts = {field.name for field in schema if _is_text(_plain(field))}
+        texts = {field.name for field in schema if _is_text(_plain(field, name))}
         file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=sorted(texts))
         batches = list(_batches(file, len(data), name))
         if not batches:
@@ -48,18 +49,21 @@ def table_in(data: bytes, name: str) -> Any:
         raise NoParquetError(" ".join(str(error).split())[:200]) from None
 
 
-def _plain(field: Any) -> Any:
+def _plain(field: Any, name: str) -> Any:
     """The type of a column's values.
 
     Raises:
-        ValueError: lists, records and bytes of one length: a row of these has no bounded size.
+        UnusableInputError: lists, records and bytes of one length, whose rows have no bounded size.
     """
     kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
     if pa.types.is_nested(kind) or not (
         pa.types.is_primitive(kind) or pa.types.is_null(kind) or pa.types.is_decimal(kind)
         or _is_text(kind)
     ):  # fmt: skip
-        raise ValueError(f"column {field.name!r} holds {kind}, neither numbers nor text")
+        raise UnusableInputError(
+            f"{name}, column {field.name!r} holds {kind}, neither numbers nor text; write the file "
+            "without it"
+        )
     return kind
 
 
@@ -83,7 +87,7 @@ def _spread(table: Any, schema: Any, texts: set[str], packed: int, name: str) ->
     require_size(table.nbytes + sum(map(_length, chunks)), packed, name)
     for at, field in enumerate(schema):
         if field.name in texts:
-            column = table.column(at).cast(_plain(field))
+            column = table.column(at).cast(_plain(field, name))
             table = table.set_column(at, field.name, column)
     return table.replace_schema_metadata(schema.metadata)
 
