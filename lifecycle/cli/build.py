@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import click
 
+from lifecycle.cli.numbers import WholeRange
+
 
 @click.command("build")
 @click.argument("name")
 @click.option(
     "--verify",
-    type=click.IntRange(1),
+    type=WholeRange(1),
     metavar="N",
     help="Then train it N times more, each in a process of its own, and compare all bits.",
 )

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from lifecycle.cli.numbers import Number
+
 
 @click.group("consistency")
 def command() -> None:
@@ -17,10 +19,12 @@ def command() -> None:
 
 @command.command("predictions")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--tau", type=float, required=True, help="Critical value: scores at or above report.")
-@click.option("--p", type=float, default=0.95, show_default=True, help="Consistency to show.")
-@click.option("--alpha", type=float, default=0.05, show_default=True, help="Level of the bound.")
-@click.option("--tolerance", type=float, default=1e-6, show_default=True, help="Of rows' sums.")
+@click.option(
+    "--tau", type=Number(), required=True, help="Critical value: scores at or above it report."
+)
+@click.option("--p", type=Number(), default=0.95, show_default=True, help="Consistency to show.")
+@click.option("--alpha", type=Number(), default=0.05, show_default=True, help="Level of the bound.")
+@click.option("--tolerance", type=Number(), default=1e-6, show_default=True, help="Of rows' sums.")
 @click.option("--unit", type=click.Choice(["patient", "component"]), default="patient")
 @click.option("--discordant", type=click.Path(path_type=Path), help="Write the cases to this CSV.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")

@@ -13,6 +13,7 @@ import click
 
 from lifecycle.errors import ExitCode
 from lifecycle.version import VERSION
+from lifecycle.workflows import secret
 from lifecycle.workflows.boundary import guarded, open_outlets
 
 # name -> (module, help line); the line stands here so that `--help` imports nothing else.
@@ -93,6 +94,7 @@ def _flush() -> None:
 
 
 def _invoke(arguments: Sequence[str] | None) -> int:
+    secret.take()  # before any program is started that would inherit it
     try:
         outcome = root.main(args=arguments, prog_name="lifecycle", standalone_mode=False)
     except click.ClickException as error:

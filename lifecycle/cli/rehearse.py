@@ -6,6 +6,8 @@ from typing import Literal
 
 import click
 
+from lifecycle.cli.numbers import WholeRange
+
 
 @click.command("rehearse")
 @click.argument("name")
@@ -20,8 +22,8 @@ import click
     type=click.Choice(["native", "deterministic", "exact"]),
     help="Another numerics mode than the recipe's: a look, no evidence.",
 )
-@click.option("--slices", type=click.IntRange(1, 4), help="Of exact products: a look, no evidence.")
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="At a time.")
+@click.option("--slices", type=WholeRange(1, 4), help="Of exact products: a look, no evidence.")
+@click.option("--jobs", type=WholeRange(1), default=1, show_default=True, help="At a time.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def command(
     name: str,

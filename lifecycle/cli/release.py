@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from lifecycle.cli.numbers import Whole
 from lifecycle.cli.release_out import export, mirror_after, sync
+from lifecycle.workflows import secret
 
 if TYPE_CHECKING:
     from lifecycle.workflows.signing import Proposal
 
-PASSPHRASE = "LIFECYCLE_PASSPHRASE"  # noqa: S105  # the variable's name
 MEANINGS = click.Choice(["review", "approval", "override", "authorship", "responsibility"])
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
@@ -37,7 +38,7 @@ def signer(work: _Command) -> _Command:
     for option in (
         click.option("--yes", is_flag=True, help="Do not ask (automation)."),
         click.option(
-            "--passphrase-fd", type=int, help="Read the passphrase from this file descriptor."
+            "--passphrase-fd", type=Whole(), help="Read the passphrase from this descriptor."
         ),
         click.option(
             "--key", type=click.Path(path_type=Path, dir_okay=False), required=True,
@@ -69,7 +70,7 @@ def keys() -> None:
     "--key", type=click.Path(path_type=Path, dir_okay=False), required=True,
     help="The file to make; keep it out of the repository.",
 )  # fmt: skip
-@click.option("--passphrase-fd", type=int, help="Read the passphrase from this file descriptor.")
+@click.option("--passphrase-fd", type=Whole(), help="Read the passphrase from this descriptor.")
 def create(key: Path, passphrase_fd: int | None) -> None:
     """Make an Ed25519 key, encrypted with a passphrase.
 
@@ -269,7 +270,7 @@ def verify(
     "--key", type=click.Path(path_type=Path, dir_okay=False),
     help="The signer's key file; without it nothing is signed.",
 )  # fmt: skip
-@click.option("--passphrase-fd", type=int, help="Read the passphrase from this file descriptor.")
+@click.option("--passphrase-fd", type=Whole(), help="Read the passphrase from this descriptor.")
 @click.option("--yes", is_flag=True, help="Do not ask (automation).")
 def drill(name: str, as_json: bool, key: Path | None, passphrase_fd: int | None, yes: bool) -> int:
     """Rehearse the recovery of the released build of NAME, and sign what came of it.
@@ -373,6 +374,7 @@ def passphrase(handle: int | None, confirm: bool = False) -> str:
                 return stream.readline().rstrip("\n")
         except (OSError, ValueError, TypeError, OverflowError) as error:
             raise UsageError(f"--passphrase-fd {handle} cannot be read: {error}") from None
-    if PASSPHRASE in os.environ:
-        return os.environ[PASSPHRASE]
+    known = secret.given()
+    if known is not None:
+        return known
     return str(click.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lifecycle.cli.numbers import Whole
+
 if TYPE_CHECKING:
     from lifecycle.workflows.openssf import WeightsKey
     from lifecycle.workflows.signing import Proposal
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     "--model-signing-key", "key", type=click.Path(path_type=Path),
     help="Sign the weights as OpenSSF model-signing does: an elliptic-curve key, PEM.",
 )  # fmt: skip
-@click.option("--passphrase-fd", type=int, help="Read that key's passphrase from here.")
+@click.option("--passphrase-fd", type=Whole(), help="Read that key's passphrase from here.")
 def export(name: str, out: Path, key: Path | None, passphrase_fd: int | None) -> None:
     """Export the newest release of NAME: one folder or zip that verifies alone.
 

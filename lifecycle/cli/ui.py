@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import click
 
+from lifecycle.cli.numbers import WholeRange
+
 
 @click.command("ui")
 @click.argument("name", required=False)
-@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
+@click.option("--port", type=WholeRange(1, 65535), default=5000, show_default=True)
 @click.option(
     "--print-only", is_flag=True, help="Print the command and the address, start nothing."
 )

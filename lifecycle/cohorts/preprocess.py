@@ -20,7 +20,7 @@ from lifecycle.cohorts.m_values import m_values_of
 from lifecycle.domain.classifier import PreprocessPlan
 from lifecycle.domain.cohort import SIGNAL, Cohort, Preprocessing, as_float64
 from lifecycle.domain.digests import digest_of
-from lifecycle.dossier.files import read_record, write_json, write_whole
+from lifecycle.dossier.files import read_evidence, read_record, write_json, write_whole
 from lifecycle.errors import IntegrityError, UnusableInputError
 from lifecycle.records.builds import PREPROCESSING
 
@@ -111,7 +111,7 @@ def read(folder: Path) -> Preprocessing:
     """
     record = PREPROCESSING.read(read_record(folder / RECORD), str(folder / RECORD))
     try:
-        names = (folder / FEATURES).read_bytes().decode("utf-8").split("\n")[:-1]
+        names = read_evidence(folder / FEATURES).decode("utf-8").split("\n")[:-1]
         fitted = _fitted(
             record["convention"],
             float.fromhex(record["epsilon"]),
@@ -120,8 +120,6 @@ def read(folder: Path) -> Preprocessing:
             _from_hex(record["sd"]),
         )
         expected = record["digest"]
-    except FileNotFoundError:
-        raise UnusableInputError(f"{folder / FEATURES} is missing; `dvc repro` makes it") from None
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise IntegrityError(f"{folder}: not a preprocessing record ({error!r})") from None
     if fitted.digest != expected:

@@ -17,8 +17,6 @@ import numpy as np
 from annotated_types import Ge, Le, MinLen
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from lifecycle.cohorts import simulate_plan, simulate_probes
 from lifecycle.cohorts.simulate_plan import NAMES, PartName, Plan
@@ -26,6 +24,7 @@ from lifecycle.cohorts.simulate_probes import BLOCK
 from lifecycle.domain.cohort import Cohort
 from lifecycle.domain.limits import STRICT, Count
 from lifecycle.errors import UnusableInputError
+from lifecycle.params.plain_yaml import read_yaml
 
 SIMULATOR = "gbm-methylation 1"  # the number changes with any bit of any cohort
 NOTE = "SIMULATED cohort, not patients: no figure from it says anything about people"
@@ -69,7 +68,7 @@ def load_settings(path: Path) -> SimulatorSettings:
             message names file and key.
     """
     try:
-        document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        document = read_yaml(path)
         text = json.dumps(document, allow_nan=False)
         return TypeAdapter(SimulatorSettings).validate_json(text, strict=True)
     except FileNotFoundError:
@@ -78,7 +77,7 @@ def load_settings(path: Path) -> SimulatorSettings:
         ) from None
     except ValidationError as error:
         raise UnusableInputError(_explain(path, error)) from None
-    except (OSError, ValueError, TypeError, YAMLError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         said = " ".join(str(error).split())
         raise UnusableInputError(f"{path} cannot be read as simulator settings: {said}") from None
 

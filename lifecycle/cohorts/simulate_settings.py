@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from lifecycle.errors import UnusableInputError
+from lifecycle.params.plain_yaml import read_yaml
 
 Settings = TypeVar("Settings")
 
@@ -26,7 +25,7 @@ def read_settings(path: Path, kind: type[Settings]) -> Settings:
         UnusableInputError: missing, malformed or refused by `kind`; names file and key.
     """
     try:
-        document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        document = read_yaml(path)
         text = json.dumps(document, allow_nan=False)
         return TypeAdapter(kind).validate_json(text, strict=True)
     except FileNotFoundError:
@@ -36,7 +35,7 @@ def read_settings(path: Path, kind: type[Settings]) -> Settings:
     except ValidationError as error:
         said = "\n".join(f"{path}: {_said(fault)}" for fault in error.errors(include_url=False))
         raise UnusableInputError(said) from None
-    except (OSError, ValueError, TypeError, YAMLError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         said = " ".join(str(error).split())
         raise UnusableInputError(f"{path} cannot be read as simulator settings: {said}") from None
 

@@ -41,7 +41,7 @@ from lifecycle.domain.classifier import FrozenPlan, Part, SplitPlan
 from lifecycle.domain.cohort import Cohort
 from lifecycle.domain.names import fault_of_twins
 from lifecycle.domain.sheets import csv_text
-from lifecycle.dossier.files import write_whole
+from lifecycle.dossier.files import read_regular, write_whole
 from lifecycle.errors import ExpectationError, UnusableInputError
 from lifecycle.numerics.streams import raw
 
@@ -462,10 +462,23 @@ def read_parts(path: Path) -> dict[str, Part]:
         UnusableInputError: the file is missing or malformed; the message names the line.
     """
     try:
-        text = path.read_bytes().decode("utf-8")
+        data = read_regular(path, follow=True)[0]
     except FileNotFoundError:
         raise UnusableInputError(f"{path} is missing; run the split stage") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UnusableInputError(f"{path} cannot be read: {error}") from None
+    return parts_in(data, path)
+
+
+def parts_in(data: bytes, path: Path) -> dict[str, Part]:
+    """The part of each case, in file order, out of the bytes of a file.
+
+    Raises:
+        UnusableInputError: they are malformed; the message names `path` and the line.
+    """
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
         raise UnusableInputError(f"{path} cannot be read: {error}") from None
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     parts: dict[str, Part] = {}

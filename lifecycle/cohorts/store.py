@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 
 from lifecycle.domain.cohort import SIGNAL, Cohort
 from lifecycle.domain.digests import canonical_array, canonical_json, sha256
+from lifecycle.dossier.arrays import read_array
 from lifecycle.dossier.files import folder_whole
-from lifecycle.errors import UnusableInputError
+from lifecycle.dossier.parquet import NoParquetError, table_in
+from lifecycle.errors import IntegrityError, UnusableInputError
 
 SCHEMA = "lifecycle/cohort/1"
 MEASUREMENTS, CASES, FEATURES, FACTS = (
@@ -103,8 +105,8 @@ def read(folder: Path, check: bool = False) -> Cohort:
         check: also read all values and compare the content's digest (every case is touched).
 
     Raises:
-        UnusableInputError: a file is missing, torn or does not fit the others; the message names
-            it.
+        UnusableInputError: a file is missing; the message names it.
+        IntegrityError: a file is torn, was changed or does not fit the others.
     """
     facts = _facts(folder)
     names = _known_bytes(folder, FEATURES, facts).decode("utf-8").split("\n")[:-1]
@@ -124,7 +126,7 @@ def read(folder: Path, check: bool = False) -> Cohort:
         folds=columns.get(_FOLD, ()),
     )
     if check and content_digest(cohort) != facts["digest"]:
-        raise _unusable(folder / MEASUREMENTS, "does not match the digest in cohort.json")
+        raise _changed(folder / MEASUREMENTS, "does not match the digest in cohort.json")
     return cohort
 
 
@@ -132,7 +134,8 @@ def recorded_digest(folder: Path) -> str:
     """The content's digest as `write` recorded it.
 
     Raises:
-        UnusableInputError: the record is missing or torn.
+        UnusableInputError: the record is missing.
+        IntegrityError: it is torn or was changed.
     """
     return str(_facts(folder)["digest"])
 
@@ -176,8 +179,15 @@ def _cases_bytes(cohort: Cohort) -> bytes:
     return buffer.getvalue()
 
 
+_CURE = "run the import stage again"
+
+
 def _unusable(path: Path, fault: str) -> UnusableInputError:
-    return UnusableInputError(f"{path} {fault}; run the import stage again")
+    return UnusableInputError(f"{path} {fault}; {_CURE}")
+
+
+def _changed(path: Path, fault: str) -> IntegrityError:
+    return IntegrityError(f"{path} {fault}; {_CURE}")
 
 
 def _bytes(path: Path) -> bytes:
@@ -197,25 +207,29 @@ def _facts(folder: Path) -> dict[str, Any]:
         known = facts["schema"] == SCHEMA
         facts["sha256"][CASES], facts["sha256"][FEATURES]
         facts["origin"], facts["about"], facts["digest"], facts["dtype"]
-    except (ValueError, KeyError, TypeError):
-        raise _unusable(path, "is torn or not the record of a cohort") from None
+        int(facts.get("samples", 0))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise _changed(path, "is torn or not the record of a cohort") from None
     if not known:
         raise _unusable(path, f"has schema {facts['schema']!r}, not {SCHEMA!r}")
     if canonical_json(facts) != data:
-        raise _unusable(path, "was changed or is torn")
+        raise _changed(path, "was changed or is torn")
     return dict(facts)
 
 
 def _known_bytes(folder: Path, name: str, facts: dict[str, Any]) -> bytes:
     data = _bytes(folder / name)
     if sha256(data) != facts["sha256"][name]:
-        raise _unusable(folder / name, "was changed or is torn")
+        raise _changed(folder / name, "was changed or is torn")
     return data
 
 
 def _case_columns(folder: Path, facts: dict[str, Any]) -> dict[str, tuple[str, ...]]:
     data = _known_bytes(folder, CASES, facts)
-    table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
+    try:
+        table = table_in(data, str(folder / CASES))
+    except NoParquetError as error:
+        raise _changed(folder / CASES, f"is no Parquet file ({error})") from None
     return {name: tuple(table.column(name).to_pylist()) for name in table.column_names}
 
 
@@ -226,18 +240,11 @@ def _subgroups(columns: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]
 
 def _values(folder: Path, shape: tuple[int, ...], facts: dict[str, Any]) -> NDArray[Any]:
     path = folder / MEASUREMENTS
-    if not path.is_file():
-        raise _unusable(path, "is missing")
-    try:
-        values = np.load(path, mmap_mode="r" if 0 not in shape else None, allow_pickle=False)
-    except (ValueError, OSError, EOFError):
-        raise _unusable(path, "is torn") from None
+    values = read_array(path, _CURE, mapped=True)
     if values.shape != shape or values.dtype.name != facts["dtype"]:
-        raise _unusable(
+        raise _changed(
             path,
             f"holds {values.shape} {values.dtype.name} and not {shape} {facts['dtype']}, which "
             f"{CASES}, {FEATURES} and {FACTS} call for",
         )
-    if isinstance(values, np.memmap) and path.stat().st_size != values.offset + values.nbytes:
-        raise _unusable(path, "is longer than its measurements")
-    return np.asarray(values) if not isinstance(values, np.memmap) else values
+    return values

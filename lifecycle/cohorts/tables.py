@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import csv
 import difflib
-import gzip
 import io
 import re
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,10 +19,11 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lifecycle.domain.digests import sha256
+from lifecycle.dossier.packed import DamagedError, gunzip
+from lifecycle.dossier.parquet import table_in
 from lifecycle.errors import UnusableInputError
 
 MISSING = frozenset({"", "NA", "NaN", "nan"})
@@ -136,13 +135,10 @@ def _unzipped(raw: bytes, path: Path, name: str) -> tuple[bytes, str]:
 
 def _gunzip(raw: bytes, name: str) -> bytes:
     try:
-        return gzip.decompress(raw)
-    except EOFError:
-        raise UnusableInputError(
-            f"{name} is torn: the gzip stream ends early; fetch the file again"
-        ) from None
-    except (OSError, zlib.error) as error:
-        raise UnusableInputError(f"{name} is damaged: {error}; fetch the file again") from None
+        return gunzip(raw, name)
+    except DamagedError as error:
+        state = "torn" if error.torn else "damaged"
+        raise UnusableInputError(f"{name} is {state}: {error}; fetch the file again") from None
 
 
 def _clean_text(data: bytes, name: str) -> bytes:
@@ -180,7 +176,7 @@ def _separator(given: str | None, extension: str, data: bytes, name: str) -> str
                 f"separator {given!r} for {name}: give one character, or `tab`"
             )
         return character
-    return _BY_EXTENSION.get(extension) or _best_separator(_header_line(data))
+    return _BY_EXTENSION.get(extension) or _best_separator(_header_line(data), name)
 
 
 def _header_line(data: bytes) -> str:
@@ -188,21 +184,26 @@ def _header_line(data: bytes) -> str:
     return match[1].decode("utf-8") if match else ""
 
 
-def _best_separator(line: str) -> str:
+def _best_separator(line: str, name: str) -> str:
     """The separator that gives a header the most columns; comma for a single column."""
-    return max(_SEPARATORS.values(), key=lambda one: len(_split(line, one)))
+    return max(_SEPARATORS.values(), key=lambda one: len(_split(line, one, name)))
 
 
-def _split(line: str, separator: str) -> list[str]:
-    return next(csv.reader([line], delimiter=separator), [""])
+def _split(line: str, separator: str, name: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=separator), [""])
+    except csv.Error as error:
+        raise UnusableInputError(f"{name}: {error}; this is not a table of cases") from None
 
 
 def _open_text(data: bytes, name: str, digest: str, separator: str) -> TextTable:
     line = _header_line(data)
     _require_closed(name, 1, line)
-    header = tuple(cell.strip() for cell in _split(line, separator))
+    header = tuple(cell.strip() for cell in _split(line, separator, name))
     if len(header) == 1:
-        raise UnusableInputError(f"{name} has a single column; {_separator_hint(line, separator)}")
+        raise UnusableInputError(
+            f"{name} has a single column; {_separator_hint(line, separator, name)}"
+        )
     _require_names(header, name)
     match = _HEADER.match(data)
     end = match.end() if match else len(data)
@@ -215,9 +216,9 @@ def _require_closed(name: str, line: int, text: str) -> None:
         raise UnusableInputError(f"{name}, line {line}: a quotation mark is missing or too many")
 
 
-def _separator_hint(line: str, used: str) -> str:
-    best = _best_separator(line)
-    if best == used or len(_split(line, best)) == 1:
+def _separator_hint(line: str, used: str, name: str) -> str:
+    best = _best_separator(line, name)
+    if best == used or len(_split(line, best, name)) == 1:
         blanks = len(line.split()) > 1
         return "save it with commas or tabs" if blanks else "a table of cases and features has more"
     said = {character: word for word, character in _SEPARATORS.items()}
@@ -269,7 +270,7 @@ class TextTable:
 
     def _row(self, line: int, text: str) -> tuple[str, ...]:
         _require_closed(self.name, line, text)
-        cells = tuple(cell.strip() for cell in _split(text, self.separator))
+        cells = tuple(cell.strip() for cell in _split(text, self.separator, self.name))
         if len(cells) != len(self.header):
             raise self._wrong_count(line, len(cells))
         return cells
@@ -381,7 +382,7 @@ def _cells(table: Any, text: Sequence[str], numbers: Sequence[str]) -> Cells:
 
 def _open_parquet(raw: bytes, name: str, digest: str) -> ParquetTable:
     try:
-        table = pq.ParquetFile(pa.BufferReader(raw)).read(use_threads=False)
+        table = table_in(raw, name)
         table.validate(full=True)
     except (pa.ArrowException, OSError, ValueError) as error:
         said = " ".join(str(error).split())[:200]

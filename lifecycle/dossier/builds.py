@@ -12,9 +12,15 @@ from typing import Any
 
 from lifecycle.domain.digests import canonical_json, digest_of, sha256
 from lifecycle.domain.predictions import Predictions
-from lifecycle.dossier.files import folder_whole, read_evidence, read_record, write_json
+from lifecycle.dossier.files import (
+    folder_whole,
+    read_evidence,
+    read_record,
+    record_in,
+    write_json,
+)
 from lifecycle.dossier.layout import Layout
-from lifecycle.dossier.predictions import read_parquet
+from lifecycle.dossier.predictions import parquet_in
 from lifecycle.errors import IntegrityError, UnusableInputError
 from lifecycle.records.builds import BUILD
 from lifecycle.records.builds import RUN as RUN_FORMAT
@@ -120,7 +126,22 @@ def run_facts(build: Build) -> dict[str, Any]:
         IntegrityError: they are not what the pipeline writes.
     """
     path = build.folder / RUN
-    return RUN_FORMAT.read(read_record(path), str(path))
+    return RUN_FORMAT.read(record_in(file_of(build, RUN), path), str(path))
+
+
+def file_of(build: Build, name: str) -> bytes:
+    """A file beside a build's record: the very bytes that the record names.
+
+    Read anew, and so held to their digest anew: it may have been exchanged since the build was.
+
+    Raises:
+        IntegrityError: they are others, or the record names no such file.
+    """
+    path = build.folder / name
+    data = read_evidence(path)
+    if sha256(data) != build.files.get(name):
+        raise IntegrityError(f"{path} was changed; restore it from git")
+    return data
 
 
 def _verify_files(build: Build) -> None:
@@ -129,9 +150,8 @@ def _verify_files(build: Build) -> None:
     for name in sorted(here ^ expected):
         state = "is missing" if name in expected else "does not belong here"
         raise IntegrityError(f"{build.folder / name} {state}")
-    for name, digest in sorted(build.files.items()):
-        if sha256(read_evidence(build.folder / name)) != digest:
-            raise IntegrityError(f"{build.folder / name} was changed; restore it from git")
+    for name in sorted(build.files):
+        file_of(build, name)
 
 
 def frozen_predictions(build: Build) -> Predictions:
@@ -145,7 +165,7 @@ def holdout_predictions(build: Build) -> Predictions:
 
 
 def _predictions(build: Build, file: str, key: str) -> Predictions:
-    predictions = read_parquet(build.folder / file)
+    predictions = parquet_in(file_of(build, file), str(build.folder / file))
     if predictions.digest() != build.content["predictions"][key]:
         raise IntegrityError(f"{build.folder / file} holds other scores than the record says")
     return predictions

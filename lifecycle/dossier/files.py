@@ -8,12 +8,13 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from lifecycle.domain.digests import canonical_json
+from lifecycle.dossier.once import Digests, held, held_digests
 from lifecycle.errors import IntegrityError, UnusableInputError
 
 # What a file system says that is full, or cannot be written at all.
@@ -100,10 +101,26 @@ def read_evidence(path: Path, most: int | None = None, *, follow: bool = False) 
         most: how large it may be, in bytes; None for any size.
         follow: whether it may be a symbolic link to a regular file (DVC links weights so).
 
+    Inside `reading_once` these are the bytes of the first reading.
+
     Raises:
         IntegrityError: a link, a folder, a pipe or a device stands there, or it is too large.
         UnusableInputError: it is missing or cannot be read.
     """
+    return held(path, lambda: _evidence(path, most, follow))
+
+
+def evidence_digests(path: Path, *, follow: bool = False) -> Digests:
+    """Digests of a file that a decision rests on; a large one is read once inside `reading_once`.
+
+    Raises:
+        IntegrityError: a link, a folder, a pipe or a device stands there.
+        UnusableInputError: it is missing or cannot be read.
+    """
+    return held_digests(path, lambda: _evidence(path, None, follow))
+
+
+def _evidence(path: Path, most: int | None, follow: bool) -> bytes:
     try:
         data, _ = read_regular(path, most, follow=follow)
     except OSError as error:
@@ -125,17 +142,49 @@ def not_a_file(path: Path) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file for working data.
+    """A JSON file of our own working data.
 
     Raises:
-        UnusableInputError: missing or malformed; the message names the file.
+        UnusableInputError: missing, or it cannot be read; the message names the file.
+        IntegrityError: it was changed or is torn.
     """
     try:
-        return json.loads(read_regular(path, follow=True)[0])
+        data, _ = read_regular(path, follow=True)
     except FileNotFoundError:
         raise UnusableInputError(f"{path} is missing; `dvc repro` makes it") from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise UnusableInputError(f"{path} cannot be read: {error}") from None
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise IntegrityError(f"{path} was changed or is torn: {error}; run `dvc repro`") from None
+
+
+def read_fields(path: Path, fields: Mapping[str, type]) -> Any:
+    """A JSON file of our own working data that has the fields which its reader needs.
+
+    Args:
+        path: the file.
+        fields: dotted name -> type; a whole number is a `float` too.
+
+    Raises:
+        UnusableInputError: missing, or it cannot be read; the message names the file.
+        IntegrityError: it was changed or is torn; names the field.
+    """
+    value = read_json(path)
+    for name, kind in fields.items():
+        found = value
+        for key in name.split("."):
+            found = found.get(key) if isinstance(found, dict) else None
+        whole = isinstance(found, int) and not isinstance(found, bool)
+        if not (whole if kind is int else isinstance(found, kind) or (kind is float and whole)):
+            raise IntegrityError(
+                f"{path} was changed: field {name} is missing or no {_KINDS[kind]}; run `dvc repro`"
+            )
+    return value
+
+
+_KINDS = {int: "whole number", float: "number", str: "text", dict: "object", list: "list"}
 
 
 def read_record(path: Path) -> Any:
@@ -146,7 +195,15 @@ def read_record(path: Path) -> Any:
             stands there.
         UnusableInputError: the file is missing or cannot be read.
     """
-    data = read_evidence(path)
+    return record_in(read_evidence(path), path)
+
+
+def record_in(data: bytes, path: Path) -> Any:
+    """The record that a file's bytes are.
+
+    Raises:
+        IntegrityError: they are not the canonical bytes of what they say.
+    """
     try:
         value = json.loads(data)
         same = canonical_json(value) == data

@@ -11,7 +11,6 @@ import gzip
 import io
 import json
 import math
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,12 @@ from numpy.typing import NDArray
 
 from lifecycle.domain.classifier import Task
 from lifecycle.domain.names import RESERVED, SUBGROUP, fault_of_class, fault_of_name, fault_of_twins
+from lifecycle.domain.numbers import plain_float
 from lifecycle.domain.predictions import Predictions
 from lifecycle.domain.sheets import csv_text, fault_in_sheets
 from lifecycle.dossier.files import read_regular, write_whole
+from lifecycle.dossier.packed import DamagedError, gunzip
+from lifecycle.dossier.parquet import table_in
 from lifecycle.errors import IntegrityError, UnusableInputError
 from lifecycle.records.builds import PREDICTIONS
 
@@ -60,21 +62,27 @@ def read_parquet(path: Path | str) -> Predictions:
     Raises:
         UnusableInputError: missing, torn, not a Parquet file, not predictions, or malformed.
     """
-    data = _bytes(Path(path))
+    return parquet_in(_bytes(Path(path)), str(path))
+
+
+def parquet_in(data: bytes, path: str) -> Predictions:
+    """Predictions out of the bytes of a file that `write_parquet` wrote.
+
+    Raises:
+        UnusableInputError: torn, not a Parquet file, not predictions, or malformed; names `path`.
+    """
     try:
-        # One thread, on Arrow's own buffer: a worker that still holds a Python object while the
-        # interpreter ends aborts the process (apache/arrow#34314).
-        table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
+        table = table_in(data, path)
         about = json.loads((table.schema.metadata or {})[_KEY])
     except KeyError:
         raise UnusableInputError(
             f"{path} is a Parquet file but holds no predictions of this product; "
             "give other people's scores as CSV"
         ) from None
-    except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise UnusableInputError(f"{path} is not a readable Parquet file: {error}") from None
-    predictions = _from_table(table, about, str(path))
-    check(predictions, str(path), OURS)
+    predictions = _from_table(table, about, path)
+    check(predictions, path, OURS)
     return predictions
 
 
@@ -333,10 +341,10 @@ def _csv_rows(path: Path) -> tuple[list[str], list[list[str]]]:
     data = _bytes(path)
     try:
         if data.startswith(_GZIP) or path.suffix == ".gz":
-            data = gzip.decompress(data)
+            data = gunzip(data, str(path))
         text = data.decode("utf-8-sig")
         lines = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
-    except (OSError, EOFError, zlib.error) as error:
+    except DamagedError as error:
         raise UnusableInputError(f"{path} is torn or no gzip file: {error}") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise UnusableInputError(f"{path} is not a CSV file in UTF-8: {error}") from None
@@ -388,9 +396,7 @@ def _scores(
 
 def _number(text: str, where: str, row: int, column: str) -> float:
     try:
-        if "_" in text:  # Python reads 1_0 as 10; nobody writes scores so
-            raise ValueError(text)
-        return float(text)
+        return plain_float(text)
     except ValueError:
         raise UnusableInputError(
             f"{where}, row {row}, column {column!r}: {text!r} is not a number; "

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.domain.digests import canonical_array, canonical_json, sha256
-from lifecycle.dossier.builds import Build
-from lifecycle.dossier.files import read_evidence
+from lifecycle.dossier.builds import Build, file_of
 from lifecycle.errors import IntegrityError
 from lifecycle.records.builds import TRACE as FORMAT
 
@@ -125,5 +124,4 @@ def trace_of(build: Build) -> Trace | None:
     """A build's trace; None where it was enrolled before traces were kept."""
     if TRACE not in build.files:
         return None
-    path = build.folder / TRACE
-    return from_bytes(read_evidence(path), str(path))
+    return from_bytes(file_of(build, TRACE), str(build.folder / TRACE))

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from lifecycle.domain.classifier import Classifier
 from lifecycle.domain.networks import DEFAULT, NETWORKS, network_of
 from lifecycle.errors import UnusableInputError, UsageError
+from lifecycle.params.plain_yaml import NoYamlError, read_yaml
 
 PARAMS = "params.yaml"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\Z")  # DVC stage names: dots fail, hyphens work
@@ -65,39 +64,22 @@ def raw_sections(root: Path) -> dict[str, Any]:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        document = read_yaml(path)
     except FileNotFoundError:
         raise UnusableInputError(
             f"there is no {path.name} here; run the command in the project's root"
         ) from None
-    except (OSError, ValueError, KeyError, RecursionError, YAMLError) as error:
-        said = " ".join(str(error).split())
-        raise UnusableInputError(f"{path.name} cannot be read as YAML: {said}") from None
+    except NoYamlError as error:
+        raise UnusableInputError(f"{path.name} cannot be read as YAML: {error}") from None
     if not isinstance(document, dict):
         raise UnusableInputError(f"{path.name} holds no sections")
-    if _has_aliases(document):
-        raise UnusableInputError(f"{path.name}: aliases (*name) are not supported; write it out")
     return document
-
-
-def _has_aliases(document: object) -> bool:
-    """Whether one mapping or list stands in two places (which can also grow without bound)."""
-    seen: set[int] = set()
-    waiting = [document]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, (dict, list)):
-            if id(item) in seen:
-                return True
-            seen.add(id(item))
-            waiting += item.values() if isinstance(item, dict) else item
-    return False
 
 
 def _typed(name: str, section: object) -> Classifier:
     try:
         text = json.dumps(section)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise UnusableInputError(f"{PARAMS}: classifiers.{name}: {error}") from None
     try:
         return TypeAdapter(Classifier).validate_json(text, strict=True)

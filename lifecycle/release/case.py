@@ -21,7 +21,7 @@ from lifecycle.domain.predictions import Cutoffs, Predictions
 from lifecycle.domain.verdict import Verdict
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier.builds import Build
-from lifecycle.dossier.files import read_record
+from lifecycle.dossier.files import record_in
 from lifecycle.dossier.layout import Layout
 from lifecycle.dossier.pins import read_pins
 from lifecycle.errors import IntegrityError
@@ -144,9 +144,10 @@ def kept_case(layout: Layout, digest: str) -> Judged:
     path = layout.cases / f"{digest}.json"
     if not path.exists():
         raise IntegrityError(f"{path} is missing: restore it from git")
-    if sha256(read_plain(path)) != digest:
+    data = read_plain(path)
+    if sha256(data) != digest:
         raise IntegrityError(f"{path} was changed: restore it from git")
-    return from_record(read_record(path), str(path))
+    return from_record(record_in(data, path), str(path))
 
 
 def needs_of(layout: Layout) -> Needs:

@@ -11,8 +11,9 @@ from lifecycle.dossier import builds as kept
 from lifecycle.dossier import rehearsals
 from lifecycle.dossier.attempts import file_of, read_attempts
 from lifecycle.dossier.builds import Build
-from lifecycle.dossier.files import not_a_file, read_evidence
+from lifecycle.dossier.files import not_a_file, read_evidence, read_regular
 from lifecycle.dossier.layout import Layout
+from lifecycle.dossier.once import held_digests, reading_once
 from lifecycle.dossier.pins import pin_digest, read_pins
 from lifecycle.errors import IntegrityError
 from lifecycle.release.case import Case, looked_at
@@ -44,8 +45,11 @@ def require_weights(layout: Layout, build: Build) -> None:
         )
 
 
+@reading_once()
 def subjects_of(layout: Layout, case: Case) -> dict[str, str]:
     """Every file that the decision rests on, with its SHA-256; a pin under its own digest.
+
+    Each file is read one time: what its record was held to is what is named here.
 
     Raises:
         IntegrityError: a file does not match its record, or is none.
@@ -209,11 +213,12 @@ def _fault_of(
         found = pins.get(name)
         return None if found == digest else f"{name}: the pin is missing or was changed"
     path = layout.root / name
-    if path.suffix == ".safetensors" and not weights and not path.exists():
+    large = path.suffix == ".safetensors"
+    if large and not weights and not path.exists():
         return None
     try:
-        found = sha256(path.read_bytes())
+        found = held_digests(path, lambda: read_regular(path, follow=large)[0]).sha256
     except OSError as error:
-        cure = "`dvc pull`" if path.suffix == ".safetensors" else "git"
+        cure = "`dvc pull`" if large else "git"
         return f"{path} cannot be read ({error.strerror}); restore it from {cure}"
     return None if found == digest else f"{path} was changed; restore it from git or `dvc pull`"

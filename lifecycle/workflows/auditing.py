@@ -18,6 +18,7 @@ from lifecycle.domain.digests import sha256
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier.builds import Build
 from lifecycle.dossier.layout import Layout
+from lifecycle.dossier.once import reading_once
 from lifecycle.errors import IntegrityError, UnusableInputError, UsageError
 from lifecycle.gate.rules import rules_of
 from lifecycle.records.types import time_of
@@ -74,6 +75,7 @@ def classifiers_of(root: Path) -> list[str]:
     return sorted(path.parent.name for path in folder.glob("*/releases") if path.is_dir())
 
 
+@reading_once()
 def verify(
     root: Path,
     name: str,
@@ -84,6 +86,10 @@ def verify(
     progress: Progress | None = None,
 ) -> Audit:
     """Verify a classifier's whole chain.
+
+    Every file is read one time, so that the bytes which were held to the signed digests are those
+    that the verdicts are computed from. A caller who goes on to use them does so inside the same
+    `reading_once`.
 
     Args:
         root: the project, or an exported bundle.

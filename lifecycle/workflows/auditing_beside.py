@@ -8,7 +8,6 @@ notes, not evidence: `dvc status` watches over them, and so does every sign-off.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,7 @@ from lifecycle.domain.verdict import Verdict
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier import rehearsals
 from lifecycle.dossier.attempts import read_attempts
-from lifecycle.dossier.files import read_evidence, read_record
+from lifecycle.dossier.files import evidence_digests, read_evidence, read_record
 from lifecycle.dossier.layout import Layout
 from lifecycle.dossier.pipeline import follows, read_threshold
 from lifecycle.errors import IntegrityError
@@ -186,7 +185,7 @@ def _verify_pointer(path: Path) -> int:
     pointer = path.with_name(f"{path.name}.dvc")
     if not pointer.exists():
         return 0
-    match = _POINTER.fullmatch(pointer.read_bytes().decode("utf-8", "replace"))
+    match = _POINTER.fullmatch(read_evidence(pointer).decode("utf-8", "replace"))
     if match is None or match["name"] != path.name or not _points_at(match, path):
         raise IntegrityError(f"{pointer} was changed; restore it from git")
     return 1
@@ -195,7 +194,6 @@ def _verify_pointer(path: Path) -> int:
 def _points_at(match: re.Match[str], path: Path) -> bool:
     if not path.exists():  # an audit without weights
         return True
-    data = path.read_bytes()
-    # DVC's own digest, not a protection: the record has the file's SHA-256
-    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
-    return (match["md5"], int(match["size"])) == (md5, len(data))
+    # MD5 is DVC's own digest, not a protection: the record has the file's SHA-256
+    found = evidence_digests(path, follow=True)
+    return (match["md5"], int(match["size"])) == (found.md5, found.size)

@@ -74,6 +74,9 @@ def guarded(work: Callable[[], int | None]) -> int:
     except OSError as error:
         say(f"error: {_os_said(error)}")
         return int(ExitCode.UNUSABLE_INPUT)
+    except MemoryError:
+        say("error: this machine has not enough memory for it; nothing was changed")
+        return int(ExitCode.UNUSABLE_INPUT)
     except Exception:  # noqa: BLE001  # the boundary: whatever is left is a fault of ours
         say(f"error: a fault of ours; the details are in {_fault_file()}. Please report it")
         return int(ExitCode.OUR_FAULT)

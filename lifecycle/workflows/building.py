@@ -19,7 +19,7 @@ from lifecycle.domain.cohort import Cohort
 from lifecycle.domain.digests import digest_of, sha256, tensors_digests
 from lifecycle.domain.predictions import Predictions
 from lifecycle.dossier import builds as kept
-from lifecycle.dossier.files import folder_whole, read_json, write_json, write_whole
+from lifecycle.dossier.files import folder_whole, read_fields, read_json, write_json, write_whole
 from lifecycle.dossier.predictions import write_parquet
 from lifecycle.dossier.traces import TRACE, to_bytes
 from lifecycle.dossier.weights import packed
@@ -117,7 +117,7 @@ def examples(project: Project, part: Any) -> Any:
 
 def resolved_recipe(project: Project) -> Recipe:
     """The recipe with its rates, and the first build's number of epochs in a rebuild."""
-    rates = read_json(project.rates)
+    rates = read_fields(project.rates, {"lr": float, "l2": float})
     recipe = replace(project.classifier.recipe, lr=float(rates["lr"]), l2=float(rates["l2"]))
     first = first_build(project)
     if first is None or recipe.stop == "fixed":

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lifecycle.dossier import builds as kept
-from lifecycle.dossier.builds import Build
+from lifecycle.dossier.builds import FEATURES, Build, file_of
 from lifecycle.numerics.fingerprint import changed_keys
 from lifecycle.report.source import Changes, Features
 
@@ -58,7 +58,7 @@ def features_between(before: Build, build: Build) -> Features:
 
 
 def _features(build: Build) -> list[str]:
-    return (build.folder / "features.txt").read_text(encoding="utf-8").splitlines()
+    return file_of(build, FEATURES).decode("utf-8").splitlines()
 
 
 def _parameters(before: Build, build: Build) -> Iterator[str]:

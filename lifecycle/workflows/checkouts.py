@@ -19,6 +19,8 @@ from pathlib import Path, PurePosixPath
 from types import FrameType
 
 from lifecycle.errors import UnusableInputError
+from lifecycle.workflows import dvc_state
+from lifecycle.workflows.secret import PASSPHRASE
 
 PREFIX, HELD = "lifecycle-drill-", ".held"
 _PATIENCE = 20.0  # seconds that a child has to end by itself
@@ -26,7 +28,7 @@ _PATIENCE = 20.0  # seconds that a child has to end by itself
 _OTHERS = frozenset(
     {
         "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "MLFLOW_TRACKING_URI", "PYTHONHOME",
-        "LIFECYCLE_PASSPHRASE",
+        PASSPHRASE,
     }
 )  # fmt: skip
 
@@ -106,11 +108,7 @@ def output_here(place: Path, *arguments: str) -> str | None:
     """Standard output of `python -m ...` in a folder, None where it fails."""
     # DVC breaks lines at the width of a terminal, which an address may well exceed.
     wide = {**surroundings(place), "COLUMNS": "8192"}
-    done = subprocess.run(
-        [sys.executable, "-m", *arguments], cwd=place, env=wide, text=True,
-        capture_output=True, check=False,
-    )  # fmt: skip
-    return done.stdout if done.returncode == 0 else None
+    return dvc_state.output(place, [sys.executable, "-m", *arguments], environment=wide)[0]
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

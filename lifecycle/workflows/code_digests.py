@@ -13,7 +13,7 @@ from typing import Any
 
 from lifecycle.domain.digests import digest_of, sha256
 from lifecycle.dossier.files import read_json, write_json
-from lifecycle.errors import UnusableInputError
+from lifecycle.errors import IntegrityError, UnusableInputError
 from lifecycle.workflows import code_facts
 from lifecycle.workflows.code_facts import MAIN, ROOTS, RUNS, Facts, Piece, facts_of
 from lifecycle.workflows.code_graph import FILE, Code, Node
@@ -52,7 +52,7 @@ def changed_codes(root: Path) -> dict[str, list[str]]:
     for stage, now in stage_codes(root).items():
         try:
             before = read_json(root / FOLDER / f"{stage}.json")
-        except UnusableInputError:
+        except (UnusableInputError, IntegrityError):
             before = {}
         if before != now:
             changed[stage] = _differing(before if isinstance(before, dict) else {}, now)
@@ -153,7 +153,7 @@ class _Memory:
         self._known: dict[str, Any] = {}
         self._used: dict[str, Any] = {"by": self._by}
         if path is not None:
-            with suppress(UnusableInputError):
+            with suppress(UnusableInputError, IntegrityError):
                 known = read_json(path)
                 is_ours = isinstance(known, dict) and known.get("by") == self._by
                 self._known = known if is_ours else {}

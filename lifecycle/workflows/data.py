@@ -16,7 +16,8 @@ from lifecycle.cohorts.pin import check_pin, make_pin
 from lifecycle.consistency.units import require_groups
 from lifecycle.domain.classifier import Part
 from lifecycle.domain.cohort import SIGNAL, Cohort, Pin, Preprocessing
-from lifecycle.dossier.builds import FEATURES, PARTS, Build, first_of, read_builds
+from lifecycle.dossier.arrays import read_array
+from lifecycle.dossier.builds import FEATURES, PARTS, Build, file_of, first_of, read_builds
 from lifecycle.dossier.files import folder_whole
 from lifecycle.dossier.pins import append_pin, pin_of
 from lifecycle.errors import IntegrityError, UnusableInputError
@@ -121,7 +122,9 @@ def first_build(project: Project) -> Build | None:
 def kept_parts(project: Project) -> Mapping[str, Part] | None:
     """The split of the version's first build."""
     first = first_build(project)
-    return None if first is None else splitting.read_parts(first.folder / PARTS)
+    if first is None:
+        return None
+    return splitting.parts_in(file_of(first, PARTS), first.folder / PARTS)
 
 
 def validate_data(project: Project) -> None:
@@ -198,7 +201,7 @@ def kept_features(project: Project) -> tuple[str, ...] | None:
     first = first_build(project)
     if first is None:
         return None
-    return tuple((first.folder / FEATURES).read_text(encoding="utf-8").split("\n")[:-1])
+    return tuple(file_of(first, FEATURES).decode("utf-8").split("\n")[:-1])
 
 
 def _write_input(folder: Path, name: str, cohort: Cohort, fitted: Preprocessing) -> None:
@@ -210,12 +213,10 @@ def read_input(project: Project, part: Part) -> tuple[NDArray[np.float64], Cohor
 
     Raises:
         UnusableInputError: the prepared files are missing or do not fit together.
+        IntegrityError: the input was changed or is torn.
     """
     path = project.prepared / f"{part}.npy"
-    try:
-        x = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UnusableInputError(f"{path} cannot be read ({error}); run `dvc repro`") from None
+    x = read_array(path)
     cases = part_of(_cases_only(cohorts_of(project)[0]), read_parts(project), part)
     if len(cases.ids) != len(x):
         raise UnusableInputError(f"{path} and {project.parts} differ in cases; run `dvc repro`")

@@ -13,7 +13,7 @@ from lifecycle.domain.sheets import sheet
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier.attempts import file_of, read_attempts, require_attempts
 from lifecycle.dossier.builds import Build
-from lifecycle.dossier.files import folder_whole, read_json, write_json, write_whole
+from lifecycle.dossier.files import folder_whole, read_fields, write_json, write_whole
 from lifecycle.dossier.pipeline import follows, read_current, read_threshold, write_threshold
 from lifecycle.errors import IntegrityError, UnusableInputError
 from lifecycle.gate.rules import NOW, RULES
@@ -64,7 +64,8 @@ def current_build(project: Project) -> tuple[Build, tuple[Build, ...]]:
 def _require_running(project: Project, build: Build) -> None:
     """The pointer must name the build that the pipeline made last (where that is at hand)."""
     facts = project.build / "facts.json"
-    if facts.exists() and read_json(facts)["weights"]["sha256"] != build.weights:
+    needed = {"weights.sha256": str}
+    if facts.exists() and read_fields(facts, needed)["weights"]["sha256"] != build.weights:
         raise IntegrityError(
             f"{project.layout.current} names {build.name}, but the pipeline's own build has other "
             f"weights; run `dvc repro enrol@{project.name}`"

@@ -21,6 +21,7 @@ from lifecycle.dossier.traces import (
     first_difference,
     from_bytes,
     input_digest,
+    trace_of,
 )
 from lifecycle.errors import ExitCode, IntegrityError, UnusableInputError, UsageError
 from lifecycle.numerics.fingerprint import changed_keys
@@ -158,12 +159,11 @@ def require_comparable(one: Build, two: Build) -> None:
 
 def _trace_of(build: Build) -> Trace | None:
     """A build's trace, held against its record."""
-    if TRACE not in build.files:
-        return None
-    path = build.folder / TRACE
-    trace = from_bytes(path.read_bytes(), str(path))
-    if trace.weights[-1] != build.weights:
-        raise IntegrityError(f"{path} is the trace of other weights than the record's")
+    trace = trace_of(build)
+    if trace is not None and trace.weights[-1] != build.weights:
+        raise IntegrityError(
+            f"{build.folder / TRACE} is the trace of other weights than the record's"
+        )
     return trace
 
 
@@ -206,7 +206,10 @@ def _traced(
     missing = [build for build, trace in zip(builds, known, strict=True) if trace is None]
     made = _traces_again(project, missing, folder) if missing else {}
     paths = tuple(made.get(build.name, build.folder / TRACE) for build in builds)
-    traces = tuple(from_bytes(path.read_bytes(), str(path)) for path in paths)
+    traces = tuple(
+        trace or from_bytes(path.read_bytes(), str(path))
+        for trace, path in zip(known, paths, strict=True)
+    )
     return Pair(project, builds, (paths[0], paths[1]), (traces[0], traces[1]), folder)
 
 

@@ -21,8 +21,9 @@ from lifecycle.domain.predictions import Predictions
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier.builds import Build
 from lifecycle.dossier.layout import Layout
+from lifecycle.dossier.once import reading_once
 from lifecycle.dossier.predictions import read_parquet
-from lifecycle.dossier.weights import unpacked
+from lifecycle.dossier.weights import tensors_in
 from lifecycle.errors import ExitCode, IntegrityError, UnusableInputError
 from lifecycle.gate.criteria import judge_consistency
 from lifecycle.numerics.fingerprint import changed_keys, fingerprint
@@ -32,6 +33,7 @@ from lifecycle.release.chain import Link
 from lifecycle.release.standing import Release
 from lifecycle.release.subjects import weights_file
 from lifecycle.stats.intervals import attempt_level
+from lifecycle.workflows import dvc_state
 from lifecycle.workflows.auditing import verify
 from lifecycle.workflows.boundary import say
 from lifecycle.workflows.building import WEIGHTS
@@ -91,6 +93,7 @@ class Rebuilt:
     holdout: Predictions
 
 
+@reading_once()
 def drill(project: Project) -> Drill:
     """Recover the release in force, and compare.
 
@@ -100,6 +103,7 @@ def drill(project: Project) -> Drill:
         IntegrityError: the chain does not verify, or the commit holds another release.
     """
     root, name = project.root, project.name
+    dvc_state.require_whole(root)
     audit = verify(root, name, weights=False, progress=say)
     _, release = release_in_force(audit, demonstration=True)
     link = next(k for k in release.links if k.record.number == release.number)
@@ -219,7 +223,7 @@ def _rebuild(place: Path, name: str) -> None:
 def _rebuilt(layout: Layout) -> Rebuilt:
     """What the stages of the checkout computed, not what its dossier remembers."""
     build = layout.work / "build"
-    tensors = unpacked((build / WEIGHTS).read_bytes())
+    tensors = tensors_in((build / WEIGHTS).read_bytes(), build / WEIGHTS)
     return Rebuilt(
         dict(tensors_digests(tensors)),
         read_parquet(layout.work / "predictions" / kept.FROZEN),

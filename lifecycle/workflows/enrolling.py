@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,12 +14,13 @@ from lifecycle.domain.cohort import Cohort
 from lifecycle.domain.digests import digest_of, sha256, tensors_digests
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier.attempts import record_attempt
-from lifecycle.dossier.files import folder_whole, read_json, write_json, write_whole
+from lifecycle.dossier.files import folder_whole, read_fields, read_json, write_json, write_whole
 from lifecycle.dossier.pipeline import write_current
 from lifecycle.dossier.predictions import read_parquet, write_parquet
 from lifecycle.dossier.traces import TRACE
-from lifecycle.dossier.weights import unpacked
+from lifecycle.dossier.weights import tensors_in
 from lifecycle.errors import IntegrityError, UnusableInputError
+from lifecycle.workflows import dvc_state
 from lifecycle.workflows.boundary import say
 from lifecycle.workflows.building import FACTS, WEIGHTS, predictions_of, resolved_recipe
 from lifecycle.workflows.data import (
@@ -32,11 +32,15 @@ from lifecycle.workflows.deciding import settled_attempts
 from lifecycle.workflows.project import Project
 from lifecycle.workflows.terms import require_same_terms, terms_of
 
+_FACTS = {
+    "framework": dict, "recipe": dict, "training": dict, "weights.md5": str, "weights.sha256": str,
+}  # fmt: skip
+
 
 def predict_frozen(project: Project) -> None:
     """Check the pin, record the attempt, then score the frozen clinical test set."""
     cohort, pin = pinned_cohort(project)
-    facts = read_json(project.build / FACTS)
+    facts = read_fields(project.build / FACTS, _FACTS)
     tensors = _read_weights(project, facts)
     with kept.locked(project.layout):
         version = project.classifier.version
@@ -52,10 +56,7 @@ def predict_frozen(project: Project) -> None:
 
 def _read_weights(project: Project, facts: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     path = project.build / WEIGHTS
-    try:
-        tensors = unpacked(path.read_bytes())
-    except Exception as error:  # noqa: BLE001  # safetensors raises a bare Exception subclass
-        raise IntegrityError(f"{path} cannot be read: {error}; run `dvc repro`") from None
+    tensors = tensors_in(path.read_bytes(), path)
     if tensors_digests(tensors) != facts["weights"]:
         raise IntegrityError(f"{path} holds other weights than the build stage recorded")
     return tensors
@@ -82,7 +83,7 @@ def enrol_build(project: Project) -> None:
     builds = kept.read_builds(project.layout)
     require_same_terms(project.name, project.classifier, builds)
     content = _content(project)
-    run = read_json(project.build / kept.RUN)
+    run = read_fields(project.build / kept.RUN, {"run": str})
     number = kept.enrol(project.layout, content, _files_to_keep(project, content, builds), run)
     keep_weights(project, content["weights"]["file"])
     write_current(project.layout, number, content["version"])
@@ -92,10 +93,10 @@ def enrol_build(project: Project) -> None:
 
 
 def _content(project: Project) -> dict[str, Any]:
-    facts = read_json(project.build / FACTS)
+    facts = read_fields(project.build / FACTS, _FACTS)
     classifier = project.classifier
     cohort, _ = cohorts_of(project)
-    pin = read_json(project.predictions / "pin.json")
+    pin = read_fields(project.predictions / "pin.json", {"number": int, "total": str})
     return {
         "classifier": project.name,
         "version": classifier.version,
@@ -145,15 +146,15 @@ def keep_weights(project: Project, digest: str) -> None:
     """Keep weights under their digest, with a DVC pointer beside them."""
     path = project.layout.weights / f"{digest}.safetensors"
     if not path.exists() or sha256(path.read_bytes()) != digest:
-        write_whole(path, (project.build / WEIGHTS).read_bytes())
+        data = (project.build / WEIGHTS).read_bytes()
+        if sha256(data) != digest:
+            raise IntegrityError(f"{project.build / WEIGHTS} was changed; run `dvc repro`")
+        write_whole(path, data)
     pointer = path.with_name(path.name + ".dvc")
     if not pointer.exists():
-        done = subprocess.run(
-            ["dvc", "add", "--quiet", str(path)],
-            cwd=project.root, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode != 0:
-            raise UnusableInputError(f"`dvc add {path.name}` failed: {done.stderr.strip()[-400:]}")
+        done, said = dvc_state.output(project.root, ["dvc", "add", "--quiet", str(path)])
+        if done is None:
+            raise UnusableInputError(f"`dvc add {path.name}` failed: {said}")
 
 
 def _tell_tracking(project: Project, build: kept.Build, run_id: str) -> None:

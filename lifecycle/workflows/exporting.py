@@ -29,6 +29,7 @@ from lifecycle.domain.sheets import sheet
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier.files import writing
 from lifecycle.dossier.layout import Layout
+from lifecycle.dossier.once import reading_once
 from lifecycle.errors import (
     IntegrityError,
     LifecycleError,
@@ -86,6 +87,7 @@ class Exported:
     notes: tuple[str, ...]
 
 
+@reading_once()
 def export(project: Project, out: Path, key: WeightsKey | None = None) -> Exported:
     """Export the newest release that was not withdrawn; the newest of all where none is left.
 

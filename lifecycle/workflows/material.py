@@ -14,7 +14,7 @@ from lifecycle.dossier import builds as kept
 from lifecycle.dossier import rehearsals
 from lifecycle.dossier.attempts import read_attempts
 from lifecycle.dossier.builds import Build
-from lifecycle.dossier.files import read_json, read_record
+from lifecycle.dossier.files import read_fields, read_record
 from lifecycle.release import chain as chains
 from lifecycle.release.case import needs_of
 from lifecycle.release.chain import Link
@@ -110,7 +110,7 @@ def _rehearsals(project: Project, build: Build) -> list[Mapping[str, Any]]:
 
 def _run_facts(project: Project, build: Build) -> dict[str, Any]:
     """When and from what the build was first made; its run is that of the latest repetition."""
-    latest = read_json(project.build / kept.RUN)
+    latest = read_fields(project.build / kept.RUN, {"run": str})
     return {**kept.run_facts(build), "run": latest["run"]}
 
 

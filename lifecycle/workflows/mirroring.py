@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from lifecycle.dossier import builds as kept
-from lifecycle.dossier.files import read_json
+from lifecycle.dossier.files import read_fields
+from lifecycle.dossier.once import reading_once
 from lifecycle.errors import IntegrityError, UnusableInputError
 from lifecycle.release.case import kept_case
 from lifecycle.release.chain import Chain, Link
+from lifecycle.release.files import read_plain
 from lifecycle.release.model_card import SIMULATED, title_of_report
 from lifecycle.release.standing import Release
 from lifecycle.tracking.notes import markdown, plain, table
@@ -28,6 +30,7 @@ VIEWED = (
 )
 
 
+@reading_once()
 def mirror_of(project: Project) -> Mirror:
     """What the registry should show, by the chain.
 
@@ -60,7 +63,7 @@ def _refused(project: Project, link: Link) -> Refused:
         "refused.because": plain(record.reason or "")[:_LONGEST],
         "record": link.digest,
     }
-    return Refused(_runs(project, build), tags, {link.path.name: link.path.read_bytes()})
+    return Refused(_runs(project, build), tags, {link.path.name: read_plain(link.path)})
 
 
 def _standing(project: Project, force: Sequence[Release]) -> str:
@@ -112,8 +115,8 @@ def _runs(project: Project, build: kept.Build) -> tuple[str, ...]:
     found = [str(kept.run_facts(build)["run"])]
     facts, latest = project.build / "facts.json", project.build / kept.RUN
     if facts.is_file() and latest.is_file():
-        same = read_json(facts)["weights"]["sha256"] == build.weights
-        found += [str(read_json(latest)["run"])] if same else []
+        same = read_fields(facts, {"weights.sha256": str})["weights"]["sha256"] == build.weights
+        found += [str(read_fields(latest, {"run": str})["run"])] if same else []
     return tuple(dict.fromkeys(found))
 
 
@@ -147,9 +150,9 @@ def _signed(link: Link) -> str:
 def _files(project: Project, release: Release, version: str) -> dict[str, bytes]:
     """Records, case, and the report where what is here is of this build."""
     links = [*release.links, *([release.withdrawn] if release.withdrawn else [])]
-    found = {link.path.name: link.path.read_bytes() for link in links}
+    found = {link.path.name: read_plain(link.path) for link in links}
     case = f"{release.subject.case}.json"
-    found[case] = (project.layout.cases / case).read_bytes()
+    found[case] = read_plain(project.layout.cases / case)
     page = project.report / PAGE
     title = title_of_report(project.name, version, release.subject.build)
     if page.is_file() and title in page.read_text(encoding="utf-8"):

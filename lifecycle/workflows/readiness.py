@@ -17,6 +17,7 @@ from lifecycle.dossier.layout import Layout
 from lifecycle.errors import IntegrityError
 from lifecycle.release.case import Case
 from lifecycle.release.subjects import weights_file
+from lifecycle.workflows import dvc_state
 from lifecycle.workflows.code_digests import changed_codes, other_program, said_of
 from lifecycle.workflows.project import Project
 
@@ -133,11 +134,13 @@ def _code_said(root: Path) -> str:
 
 def _status_said(project: Project) -> str:
     stages = [f"{stage}@{project.name}" for stage in STAGES]
-    status = _output(project.root, [sys.executable, "-m", "dvc", "status", "--json", *stages])
+    dvc_state.require_whole(project.root)
+    command = [sys.executable, "-m", "dvc", "status", "--json", *stages]
+    status, said = dvc_state.output(project.root, command)
     if status is None:
         return (
-            "`dvc status` does not answer (another DVC process may be running here), so nobody can "
-            "say whether what was judged is what is here; run the command again"
+            f"`dvc status` does not answer ({said}), so nobody can say whether what was judged is "
+            "what is here; run the command again"
         )
     if status.strip() not in ("", "{}"):
         named = _changed_named(status)

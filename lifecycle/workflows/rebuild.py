@@ -8,11 +8,12 @@ from pathlib import Path
 
 from lifecycle.domain.classifier import Classifier
 from lifecycle.dossier.builds import first_of, read_builds
-from lifecycle.dossier.files import read_json
+from lifecycle.dossier.files import read_fields
 from lifecycle.dossier.layout import Layout
 from lifecycle.errors import ExitCode, UnusableInputError, UsageError
 from lifecycle.numerics.fingerprint import changed_keys, fingerprint
 from lifecycle.params.reader import load
+from lifecycle.workflows import dvc_state
 from lifecycle.workflows.boundary import INTERRUPTED, say
 from lifecycle.workflows.code_digests import FOLDER, changed_codes, other_program, said_of
 from lifecycle.workflows.project import require_root
@@ -123,6 +124,8 @@ def _say_code(root: Path) -> None:
 def _repro(root: Path, arguments: list[str], out: int | None = None) -> int:
     failure = root / LAST_FAILURE
     failure.unlink(missing_ok=True)
+    dvc_state.require_whole(root)
+    dvc_state.wait_until_free(root)
     command = ["dvc", "repro", *arguments]
     # A killed command must not leave dvc, and so a stage, at work behind the next one's back.
     code = subprocess.run(  # no thread runs yet
@@ -131,7 +134,7 @@ def _repro(root: Path, arguments: list[str], out: int | None = None) -> int:
     if code == 0:
         return 0
     if failure.exists():
-        entry = read_json(failure)
+        entry = read_fields(failure, {"stage": str, "classifier": str, "code": int})
         say(f"stage {entry['stage']} of {entry['classifier']} stopped the pipeline (see above)")
         return int(entry["code"])
     if code < 0:

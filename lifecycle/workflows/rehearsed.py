@@ -16,6 +16,7 @@ from lifecycle.consistency.agree import Agreement, Pair, Series, agree
 from lifecycle.consistency.any_tau import any_tau, argmax_changes
 from lifecycle.consistency.calls import call
 from lifecycle.domain.predictions import Cutoffs, Predictions
+from lifecycle.dossier.arrays import read_array
 from lifecycle.stats.vectors import Tensors, vector_sine
 from lifecycle.workflows.rehearsing_child import FROZEN_EPOCHS
 
@@ -181,8 +182,7 @@ def _any_epoch(one: Outcome, two: Outcome) -> int | None:
 
 def _epochs(folder: Path) -> NDArray[np.float64]:
     """(epochs, n, C) scores on the frozen set, not read before they are used."""
-    values: NDArray[np.float64] = np.load(folder / FROZEN_EPOCHS, mmap_mode="r", allow_pickle=False)
-    return values
+    return read_array(folder / FROZEN_EPOCHS, mapped=True)
 
 
 def first_unlike(one: Sequence[str], two: Sequence[str]) -> int | None:

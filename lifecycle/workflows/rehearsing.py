@@ -20,10 +20,11 @@ from lifecycle.domain.digests import digest_of, tensors_digests
 from lifecycle.domain.predictions import Cutoffs, Predictions
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier import rehearsals as evidence
+from lifecycle.dossier import weights
+from lifecycle.dossier.arrays import read_array
 from lifecycle.dossier.builds import Build
-from lifecycle.dossier.files import folder_whole, read_json, write_json
+from lifecycle.dossier.files import folder_whole, read_fields, write_json
 from lifecycle.dossier.traces import trace_of
-from lifecycle.dossier.weights import unpacked
 from lifecycle.errors import ExitCode, UnusableInputError, UsageError
 from lifecycle.numerics.fingerprint import fingerprint
 from lifecycle.numerics.profiles import STAND_IN, Choice, Profile, choose
@@ -249,14 +250,14 @@ def _task(plan: Plan, profile: Profile, place: Path, labels: Mapping[str, Any]) 
 
 
 def _outcome(plan: Plan, profile: Profile, place: Path) -> Outcome:
-    facts = read_json(place / FACTS)
+    facts = read_fields(place / FACTS, {"digests": list, "seen": dict})
     _, held = read_input(plan.project, "holdout")
     tensors = tensors_in(place / WEIGHTS)
     return Outcome(
         name=profile.name,
         weights=tensors_digests(tensors()),
-        frozen=predictions_of(plan.project, plan.frozen, _array(place / FROZEN)),
-        holdout=predictions_of(plan.project, held, _array(place / HOLDOUT)),
+        frozen=predictions_of(plan.project, plan.frozen, read_array(place / FROZEN)),
+        holdout=predictions_of(plan.project, held, read_array(place / HOLDOUT)),
         tensors=tensors,
         digests=tuple(facts["digests"]),
         folder=place,
@@ -264,13 +265,9 @@ def _outcome(plan: Plan, profile: Profile, place: Path) -> Outcome:
     )
 
 
-def _array(path: Path) -> Any:
-    return np.load(path, allow_pickle=False)
-
-
 def tensors_in(path: Path) -> Callable[[], dict[str, Any]]:
     """Tensors are read when they are asked for: many profiles of a wide network fill the memory."""
-    return lambda: unpacked(path.read_bytes())
+    return lambda: weights.tensors_in(path.read_bytes(), path)
 
 
 def _compared(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.domain.classifier import Numerics, Recipe
+from lifecycle.dossier.arrays import read_array
 from lifecycle.workflows.boundary import guarded, leave
 from lifecycle.workflows.stage import die_with_parent
 
@@ -32,10 +33,10 @@ def main() -> None:
 
 
 def _work(folder: Path) -> None:
-    from lifecycle.dossier.files import read_json
+    from lifecycle.dossier.files import read_fields
     from lifecycle.workflows.project import open_project
 
-    task = read_json(folder / TASK)
+    task = read_fields(folder / TASK, {"classifier": str, "recipe": dict})
     rehearse_here(open_project(task["classifier"]), recipe_of(task["recipe"]), folder)
 
 
@@ -75,8 +76,8 @@ def _examples(project: Any, folder: Path, part: str) -> Any:
     """
     from lifecycle.training.trainer import Examples
 
-    x = np.load(project.prepared / f"{part}.npy", allow_pickle=False)
-    return Examples(x, np.load(folder / CLASSES.format(part), allow_pickle=False))
+    x = read_array(project.prepared / f"{part}.npy")
+    return Examples(x, read_array(folder / CLASSES.format(part)))
 
 
 def _frozen_input(project: Any) -> NDArray[np.float64]:

@@ -28,8 +28,9 @@ from lifecycle.domain.predictions import Cutoffs, Predictions
 from lifecycle.domain.sheets import sheet
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier.builds import Build
-from lifecycle.dossier.files import write_whole
+from lifecycle.dossier.files import read_evidence, write_whole
 from lifecycle.dossier.layout import Layout
+from lifecycle.dossier.once import reading_once
 from lifecycle.dossier.weights import unpacked
 from lifecycle.errors import IntegrityError, SignOffRefusedError, UnusableInputError
 from lifecycle.numerics.fingerprint import changed_keys, fingerprint
@@ -291,6 +292,7 @@ def _names(ids: Sequence[str]) -> tuple[str, ...]:
     return tuple(str(one) for one in given)
 
 
+@reading_once()  # what is loaded is the very bytes that `verify` has held to the signed digests
 def load_released(
     name: str,
     root: Path | None = None,
@@ -440,7 +442,7 @@ def _network(layout: Layout, build: Build, recipe: Recipe, fitted: Preprocessing
     from lifecycle.models.build import build_model, load_tensors
 
     path = weights_file(layout, build)
-    data = path.read_bytes()
+    data = read_evidence(path, follow=True)
     tensors = unpacked(data) if sha256(data) == build.content["weights"]["file"] else {}
     named = {key: build.content["weights"][key] for key in ("md5", "sha256")}
     if tensors_digests(tensors) != named:

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lifecycle.dossier import arrays
 from lifecycle.dossier.builds import Build
 from lifecycle.dossier.files import write_json
-from lifecycle.dossier.weights import unpacked
+from lifecycle.dossier.weights import tensors_in
 from lifecycle.errors import ExitCode, IntegrityError, UnusableInputError
 from lifecycle.workflows.project import Project
 
@@ -141,7 +142,7 @@ def environment_of(build: Build) -> dict[str, str]:
 
 def read_array(path: Path) -> NDArray[Any]:
     """An array that was handed over; its file is removed."""
-    array: NDArray[Any] = np.load(path, allow_pickle=False)
+    array = arrays.read_array(path, "run the command again")
     path.unlink()
     return array
 
@@ -149,7 +150,7 @@ def read_array(path: Path) -> NDArray[Any]:
 def read_weights(event: Event) -> dict[str, NDArray[Any]]:
     """Weights that were handed over; their file is removed."""
     path = Path(event["file"])
-    tensors = unpacked(path.read_bytes())
+    tensors = tensors_in(path.read_bytes(), path)
     path.unlink()
     return tensors
 

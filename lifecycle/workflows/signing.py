@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from lifecycle.domain.digests import canonical_json, sha256
 from lifecycle.dossier import builds as kept
+from lifecycle.dossier.once import reading_once
 from lifecycle.errors import IntegrityError, SignOffRefusedError, UsageError
 from lifecycle.gate import judge as judging
 from lifecycle.gate.rules import RULES
@@ -96,6 +97,7 @@ def chain_of(project: Project) -> Chain:
     return chains.read(project.layout.releases, project.name, rosters)
 
 
+@reading_once()  # what is named as subject is the very bytes that were judged
 def propose_sign_off(
     project: Project, meaning: str, demonstration: bool = False, reason: str = ""
 ) -> Proposal:
@@ -135,6 +137,7 @@ def _refusals(chain: Chain, judged: Judged) -> tuple[str, ...]:
     )
 
 
+@reading_once()
 def propose_refusal(project: Project, meaning: str, reason: str) -> Proposal:
     """A refusal of the current build, with what the machine itself holds against it.
 
@@ -294,6 +297,7 @@ def sign(proposal: Proposal, key_file: Path, passphrase: str, now: datetime | No
         )
 
 
+@reading_once()
 def _case_bytes(proposal: Proposal, chain: Chain, judged: Judged) -> bytes:
     """The case's file; the one that others have signed already where it says the same.
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lifecycle.dossier.files import write_json
 from lifecycle.errors import UnusableInputError
+from lifecycle.workflows import secret
 from lifecycle.workflows.boundary import guarded, leave
 from lifecycle.workflows.project import Project, open_project
 
@@ -23,6 +24,7 @@ _PR_SET_PDEATHSIG = 1
 def run_stage(stage: str, workflow: Callable[[Project], None]) -> None:
     """Run a stage's workflow for the classifier named on the command line, and exit."""
     die_with_parent()
+    secret.take()  # no stage signs, and what a stage starts must not inherit it
     name = sys.argv[1] if len(sys.argv) > 1 else ""
 
     def work() -> None:

@@ -46,7 +46,7 @@ def _remembered(path: Path) -> dict[str, Any]:
     """Digests of files by size and time; only a cache, so a spoilt one is forgotten."""
     try:
         known = read_json(path)
-    except UnusableInputError:
+    except (UnusableInputError, IntegrityError):
         return {}
     return known if isinstance(known, dict) else {}
 

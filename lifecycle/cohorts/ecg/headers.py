@@ -13,6 +13,7 @@ from fractions import Fraction
 from pathlib import Path, PurePosixPath
 
 from lifecycle.cohorts.ecg.faults import BadRecordError
+from lifecycle.domain.numbers import plain_float
 
 LARGEST_HEADER = 1 << 20
 _RECORD = re.compile(
@@ -194,7 +195,7 @@ def gain_of(channel: Channel, record: str) -> float:
         BadRecordError: it is not a number, not finite, or not above 0 (0 is "not calibrated").
     """
     try:
-        gain = float(channel.gain)
+        gain = plain_float(channel.gain)
     except ValueError:
         gain = math.nan
     if not math.isfinite(gain) or gain <= 0:

@@ -56,5 +56,5 @@ def test_reading_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(UnusableInputError, match=r"nothing\.json is missing"):
         read_json(tmp_path / "nothing.json")
     (tmp_path / "torn.json").write_text("{", encoding="utf-8")
-    with pytest.raises(UnusableInputError, match=r"torn\.json"):
+    with pytest.raises(IntegrityError, match=r"torn\.json was changed or is torn"):
         read_json(tmp_path / "torn.json")
