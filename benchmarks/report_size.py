@@ -175,7 +175,7 @@ def input_of(
             tau=TauPlan(positive=last.classes[0], **plan),
             policy=Policy(),
         ),
-        verdict=Verdict("fail", "statistical", args.builds, (finding,), "0" * 64, {}),
+        verdict=Verdict("fail", "statistical", args.builds, (finding,), "0" * 64, "gate/2", ()),
         agreement=agreement,
         cutoffs=cutoffs_of(args),
         holdout=held,
