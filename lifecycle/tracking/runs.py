@@ -14,12 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lifecycle.system.stopping import stopped_like_interrupt
 from lifecycle.tracking.notes import cell, plain
 from lifecycle.tracking.store import experiment_id, mlflow_at
 from lifecycle.tracking.system import system_metrics
@@ -114,7 +114,7 @@ def build_run(
         lock: file that holds the run id while the build runs, so that a later command can mark the
             run of a killed process FAILED.
     """
-    with mlflow_at(root) as mlflow, _terminate_as_exception():
+    with mlflow_at(root) as mlflow, stopped_like_interrupt(signal.SIGTERM):
         experiment = experiment_id(mlflow, root, classifier, str(tags.get("data.origin", "")))
         # the table shows tags in the order in which a run got them: the verdict must be seen first
         tags = {"verdict": UNJUDGED, "mlflow.runColor": VERDICT_COLOURS[""], **tags}
@@ -133,22 +133,6 @@ def build_run(
 def _short(value: object) -> str:
     text = str(value)
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
-
-
-@contextmanager
-def _terminate_as_exception() -> Iterator[None]:
-    """SIGTERM ends the block like an interrupt, so that the run is closed as FAILED."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        # once is enough: a second signal would interrupt the closing of the run
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def mark_orphan(root: Path, lock: Path) -> str | None:

@@ -16,9 +16,9 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from types import FrameType
 
 from lifecycle.errors import UnusableInputError
+from lifecycle.system.stopping import stopped_like_interrupt
 from lifecycle.workflows import dvc_state
 from lifecycle.workflows.secret import PASSPHRASE
 
@@ -46,7 +46,10 @@ def new_checkout(root: Path, commit: str, outside: Sequence[str]) -> Iterator[Pa
         UnusableInputError: git refuses; its words are told.
     """
     _sweep()
-    with _stoppable(), tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
+    with (
+        stopped_like_interrupt(signal.SIGTERM),
+        tempfile.TemporaryDirectory(prefix=PREFIX) as folder,
+    ):
         base = Path(folder).resolve()
         with (base / HELD).open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
@@ -149,18 +152,3 @@ def _sweep() -> None:
         with suppress(OSError), (folder / HELD).open("r+") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """SIGTERM ends the block like an interrupt, so that its folder goes."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would stop the tidying up
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

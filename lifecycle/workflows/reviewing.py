@@ -7,13 +7,12 @@ import shlex
 import signal
 import sys
 import webbrowser
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 
 from lifecycle.errors import UnusableInputError, UsageError
 from lifecycle.params.reader import load
+from lifecycle.system.stopping import stopped_like_interrupt
 from lifecycle.tracking.server import HOST, require_free, running_server, server_command
 from lifecycle.tracking.store import addresses, list_address, strayed, tracking_uri
 from lifecycle.workflows.boundary import say
@@ -102,7 +101,11 @@ def _say_addresses(found: Mapping[str, str]) -> None:
 def _serve(root: Path, uri: str, port: int, found: Mapping[str, str], show: bool) -> int:
     say("MLflow is starting…")
     try:
-        with _ended_as_interrupt(), running_server(root, uri, port) as server:
+        with (
+            # a closed terminal too: no server is left behind
+            stopped_like_interrupt(signal.SIGTERM, signal.SIGHUP),
+            running_server(root, uri, port) as server,
+        ):
             _say_addresses(found)
             say(f"MLflow serves {server.address} for this machine alone; Ctrl-C ends it")
             _open(found, server.address, show)
@@ -122,18 +125,3 @@ def desktop() -> bool:
     """Whether a person at a desktop is here to see a browser."""
     screen = any(os.environ.get(key) for key in ("DISPLAY", "WAYLAND_DISPLAY"))
     return sys.stderr.isatty() and (screen or sys.platform == "darwin")
-
-
-@contextmanager
-def _ended_as_interrupt() -> Iterator[None]:
-    """SIGTERM and a closed terminal end the block like Ctrl-C, so that no server is left behind."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
