@@ -38,6 +38,7 @@ from lifecycle.workflows.building import examples
 from lifecycle.workflows.project import open_project
 from lifecycle.workflows.rehearsing_child import recipe_of
 
+_TRIES = 100
 BEFORE, INITIAL = "state before the step", "initial values"
 
 
@@ -58,7 +59,10 @@ class Line:
     def _listen(self) -> None:
         for line in sys.stdin:
             self.answers.put(line.strip())
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for _ in range(_TRIES):  # the other child, or our training, may write in the meantime
+            shutil.rmtree(self.folder, ignore_errors=True)
+            if not self.folder.exists():
+                break
         os._exit(1)
 
     def tell(self, event: str, **facts: Any) -> None:

@@ -290,7 +290,8 @@ def test_a_killed_command_leaves_nothing(pairs: Path) -> None:
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, cwd=pairs, env=env, **quiet) as running:
         deadline = time.monotonic() + 120
-        while not list(work.glob(".divergence.*/*/b1.json")) and time.monotonic() < deadline:
+        # b2's words: its child is about to start, and b1's, which tidies up too, has
+        while not list(work.glob(".divergence.*/*/b2.txt")) and time.monotonic() < deadline:
             time.sleep(0.05)
         running.send_signal(signal.SIGKILL)
     deadline = time.monotonic() + 120
