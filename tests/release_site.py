@@ -21,6 +21,7 @@ from lifecycle.dossier.files import write_json
 from lifecycle.dossier.pipeline import write_current
 from lifecycle.dossier.predictions import read_parquet, write_parquet
 from lifecycle.dossier.weights import packed, unpacked
+from lifecycle.gate.judge import policy_digest
 from lifecycle.release.keys import create
 from lifecycle.release.subjects import weights_file
 from lifecycle.workflows import readiness
@@ -191,4 +192,7 @@ def _change(project: Project, content: dict[str, Any], files: dict[str, bytes]) 
     digests = {key: content["weights"][key] for key in ("md5", "sha256")}
     write_json(project.build / "facts.json", {**facts, "weights": digests})
     settled = {first.weights} if released_of(project, first.version) else set()
-    record_attempt(layout, first.version, digests["sha256"], (first.weights,), settled)
+    record_attempt(
+        layout, first.version, digests["sha256"], (first.weights,), settled,
+        policy=policy_digest(project.classifier.policy),
+    )  # fmt: skip

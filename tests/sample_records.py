@@ -33,7 +33,8 @@ TERMS = {
     "tau": TAU,
     "frozen": {"fraction": 0.4, "folds": None},
 }
-RUN = {"run": "r", "commit": "", "clean": None, "built": AT, "policy": A, "by": "bob"}
+RUN = {"run": "r", "commit": "", "clean": None, "built": AT, "policy": A, "by": "bob",
+       "code": A}  # fmt: skip
 
 
 def content(classifier: str = "c", version: str = "1", weights: str = A) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from lifecycle.release.chain import Chain, Link, append, read
+from lifecycle.release.chain import Chain, Link, append, ends, read
 from lifecycle.release.envelope import seal
 from lifecycle.release.keys import public_of
 from lifecycle.release.records import Record, Signature, statement_of
@@ -57,7 +57,11 @@ class Lab:
         key = self.keys[by]
         return append_roster(
             self.signers,
-            lambda had: following(had, people, key, issued) if had else first(people, key, issued),
+            lambda had: (
+                following(had, people, key, issued, ends(self.root / "dossier", had))
+                if had
+                else first(people, key, issued)
+            ),
         )
 
     def rosters(self):

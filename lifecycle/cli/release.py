@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +14,7 @@ from lifecycle.cli.release_out import export, mirror_after, sync
 from lifecycle.workflows import secret
 
 if TYPE_CHECKING:
+    from lifecycle.release.chain import Link
     from lifecycle.workflows.signing import Proposal
 
 MEANINGS = click.Choice(["review", "approval", "override", "authorship", "responsibility"])
@@ -108,9 +109,11 @@ def enrol(
     from lifecycle.workflows.rostering import enrol as enter
 
     _ask(f"{user} = {printed}, {', '.join(sorted(roles))}. Sign the new roster?", yes)
-    roster = enter(require_root(), user, printed, roles, public, key, passphrase(passphrase_fd))
+    secret = passphrase(passphrase_fd)
+    roster, bound = enter(require_root(), user, printed, roles, public, key, secret)
     people = "1 person" if len(roster.people) == 1 else f"{len(roster.people)} people"
     click.echo(f"roster {roster.version}: {people}, sha256 {roster.digest}")
+    _say_bound(bound)
 
 
 @keys.command("revoke")
@@ -127,6 +130,10 @@ def revoke(user: str, key: Path, passphrase_fd: int | None, yes: bool) -> None:
     _ask(f"{user} will not be able to sign any more. Sign the new roster?", yes)
     roster, bound = take_out(require_root(), user, key, passphrase(passphrase_fd))
     click.echo(f"roster {roster.version}: sha256 {roster.digest}")
+    _say_bound(bound)
+
+
+def _say_bound(bound: Sequence[Link]) -> None:
     for link in bound:
         click.echo(f"{link.record.classifier}: {link.path.name} names it; head {link.digest}")
 

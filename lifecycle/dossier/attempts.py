@@ -7,7 +7,7 @@ consistency and gate). A bit-identical rebuild and a crash before prediction are
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lifecycle.dossier.files import read_record, write_json
@@ -24,11 +24,13 @@ class Attempt:
         weights: SHA-256 over parameters and buffers.
         version: version of the classifier.
         k: 0 for a version's first build (it uses no alpha), then 1, 2, …
+        policy: digest of the policy that was in force; None where an older program kept none.
     """
 
     weights: str
     version: str
     k: int
+    policy: str | None
 
 
 def read_attempts(layout: Layout) -> tuple[Attempt, ...]:
@@ -45,9 +47,9 @@ def read_attempts(layout: Layout) -> tuple[Attempt, ...]:
 
 def _read(path: Path) -> Attempt:
     entry = ATTEMPT.model(read_record(path), str(path))
-    if path.name != _file(entry.version, entry.weights):
+    if path.name != name_of(entry.version, entry.weights):
         raise IntegrityError(f"{path} was changed; restore it from git")
-    return Attempt(entry.weights, entry.version, entry.k)
+    return Attempt(entry.weights, entry.version, entry.k, entry.policy)
 
 
 def record_attempt(
@@ -56,6 +58,8 @@ def record_attempt(
     weights: str,
     judged: tuple[str, ...],
     settled: Collection[str] = (),
+    *,
+    policy: str,
 ) -> Attempt:
     """Record that a network is about to be judged; a known network keeps its k.
 
@@ -65,6 +69,7 @@ def record_attempt(
         weights: SHA-256 over parameters and buffers.
         judged: weight digests of the version's builds so far, the first build first.
         settled: those of the builds up to the newest release: a release begins the count anew.
+        policy: digest of the policy in force.
 
     Raises:
         IntegrityError: the attempt of an enrolled build is missing; nothing is written, because
@@ -78,9 +83,9 @@ def record_attempt(
     is_first = not judged or judged[0] == weights
     # counted, not the highest k plus one: two branches may each have made an attempt 1
     k = 0 if is_first else sum(a.k > 0 and a.weights not in settled for a in attempts) + 1
-    attempt = Attempt(weights, version, k)
-    path = layout.attempts / _file(version, weights)
-    write_json(path, ATTEMPT.write({"weights": weights, "version": version, "k": k}, str(path)))
+    attempt = Attempt(weights, version, k, policy)
+    path = layout.attempts / name_of(version, weights)
+    write_json(path, ATTEMPT.write(asdict(attempt), str(path)))
     return attempt
 
 
@@ -105,8 +110,9 @@ def require_attempts(
 
 def file_of(attempt: Attempt) -> str:
     """The name of an attempt's file."""
-    return _file(attempt.version, attempt.weights)
+    return name_of(attempt.version, attempt.weights)
 
 
-def _file(version: str, weights: str) -> str:
+def name_of(version: str, weights: str) -> str:
+    """The name of the file of a version's attempt with these weights."""
     return f"{version}-{weights[:32]}.json"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from annotated_types import MinLen
 
-from lifecycle.records.format import Format, same
+from lifecycle.records.format import Format, Value, same
 from lifecycle.records.settings import (
     FrozenRecord,
     PreprocessRecord,
@@ -135,6 +135,12 @@ class RunV2(RunV1, Record):
     """Version 2: with schema and program."""
 
 
+class RunV3(RunV2):
+    """Version 3: with the digest of the code that trained it, null where nobody kept it."""
+
+    code: Digest | None
+
+
 class PredictionsV1(Part):
     """Version 1, of lifecycle 0.1.0: `format: 1`."""
 
@@ -206,9 +212,29 @@ class AttemptV2(AttemptV1, Record):
     """Version 2: with the program."""
 
 
+class AttemptV3(AttemptV2):
+    """Version 3: with the policy that was in force, null in an older one, which did not keep it."""
+
+    policy: Digest | None
+
+
+def _attempt_of_v2(fields: Value) -> Value:
+    return {**fields, "policy": None}
+
+
+def _run_of_v2(fields: Value) -> Value:
+    return {**fields, "code": None}
+
+
 BUILD = Format("build", (BuildV1, BuildV2), BuildV2, (same,), digested=1)
-RUN = Format("run", (RunV1, RunV2), RunV2, (same,), unmarked=True)
-ATTEMPT = Format("attempt", (AttemptV1, AttemptV2), AttemptV2, (same,), digested=1)
+RUN = Format("run", (RunV1, RunV2, RunV3), RunV3, (same, _run_of_v2), unmarked=True)
+ATTEMPT = Format(
+    "attempt",
+    (AttemptV1, AttemptV2, AttemptV3),
+    AttemptV3,
+    (same, _attempt_of_v2),
+    digested=1,
+)
 TRACE = Format("trace", (TraceV1, TraceV2), TraceV2, (same,))
 CURRENT = Format(
     "current",

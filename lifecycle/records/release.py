@@ -171,6 +171,22 @@ class RosterV2(RosterV1, Record):
     """Version 2: with the program."""
 
 
+class ChainEnd(Part):
+    """How far a classifier's chain went: its number of records, and the newest one's SHA-256."""
+
+    records: Number
+    head: Digest
+
+
+class RosterV3(RosterV2):
+    """Version 3: where every chain of the dossier ended when it was issued.
+
+    Null in a roster of an older version, which says nothing of it.
+    """
+
+    chains: dict[Name, ChainEnd] | None
+
+
 class CaseFactsV1(Part):
     """What a verdict rests on beside the saved predictions."""
 
@@ -230,6 +246,10 @@ class BundleV1(Record):
     files: dict[FilePath, Digest]
 
 
+def _roster_of_v2(fields: Value) -> Value:
+    return {**fields, "chains": None}
+
+
 def _case_of_v1(fields: Value) -> Value:
     rules = {"rules": RULES_V1, "criteria": list(CRITERIA_V1)}
     return {"case": {**fields["case"], **rules}, "verdict": decision_of_v1(fields["verdict"])}
@@ -242,6 +262,8 @@ RELEASE = Format(
     (same,),
     place="statement.predicate.lifecycle",
 )
-ROSTER = Format("roster", (RosterV1, RosterV2), RosterV2, (same,), place="payload")
+ROSTER = Format(
+    "roster", (RosterV1, RosterV2, RosterV3), RosterV3, (same, _roster_of_v2), place="payload"
+)
 CASE = Format("case", (CaseV1, CaseV2), CaseV2, (_case_of_v1,))
 BUNDLE = Format("bundle", (BundleV1,), BundleV1, digested=1, cure="unpack the bundle anew")

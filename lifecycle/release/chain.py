@@ -18,7 +18,7 @@ from lifecycle.release.envelope import opened, verified
 from lifecycle.release.fields import FieldError, faults_of
 from lifecycle.release.files import WAIT, locked, numbered, place_once, read_plain
 from lifecycle.release.records import AIMED, KINDS, Record, record_of
-from lifecycle.release.roster import Roster, person_of, public_of_anyone
+from lifecycle.release.roster import End, Roster, person_of, public_of_anyone
 
 CASES = "cases"
 MOST = 99_999
@@ -90,7 +90,40 @@ def read(folder: Path, classifier: str, rosters: Sequence[Roster]) -> Chain:
     for match, path in numbered(folder, _FILE, also=(CASES,)):
         link = _checked(chain, match["kind"], path, read_plain(path))
         chain = Chain(classifier, folder, chain.rosters, (*chain.links, link))
+    _require_whole(chain)
     return chain
+
+
+def ends(dossier: Path, rosters: Sequence[Roster]) -> dict[str, End]:
+    """Where every chain ends, each verified; what the next roster binds.
+
+    Args:
+        dossier: the folder of all classifiers.
+        rosters: those in force.
+
+    Raises:
+        IntegrityError: a chain does not verify, or one that a roster knows is gone.
+    """
+    known = {name for roster in rosters for name in roster.chains or {}}
+    there = {path.parent.name for path in dossier.glob("*/releases") if path.is_dir()}
+    found = {}
+    for name in sorted(known | there):
+        chain = read(dossier / name / "releases", name, rosters)
+        if chain.head is not None:
+            found[name] = End(len(chain.links), chain.head)
+    return found
+
+
+def _require_whole(chain: Chain) -> None:
+    """The chain is no shorter than a roster knows it."""
+    for roster in chain.rosters:
+        end = (roster.chains or {}).get(chain.classifier)
+        if end is not None and len(chain.links) < end.records:
+            raise IntegrityError(
+                f"{chain.folder}: {len(chain.links)} records, and when roster "
+                f"{roster.version:05d}.json was issued there were {end.records}: the newest were "
+                "cut off; restore them from git"
+            )
 
 
 def require_head(chain: Chain, digest: str) -> None:
@@ -121,6 +154,7 @@ def _checked(chain: Chain, kind: str, path: Path, data: bytes) -> Link:
         _require_place(chain, record, kind)
         _require_signer(chain, record, sealed.keyid)
         _require_time(chain, record)
+        _require_bound(chain, record, sha256(data))
     return Link(record, path, sha256(data))
 
 
@@ -190,6 +224,27 @@ def _require_time(chain: Chain, record: Record) -> None:
             f"field signature.signedAt: after roster {following[0].version:05d}.json was issued, "
             "which it does not bind"
         )
+
+
+def _require_bound(chain: Chain, record: Record, digest: str) -> None:
+    """A record that a later roster does not know binds that roster: else it is backdated.
+
+    Somebody whose key was revoked or replaced could otherwise go on signing under the roster
+    before, in any chain, with any time.
+    """
+    for roster in chain.rosters:
+        if roster.chains is None:
+            continue
+        end = roster.chains.get(chain.classifier)
+        known = end.records if end else 0
+        name = f"{roster.version:05d}.json"
+        if end is not None and record.number == known and digest != end.head:
+            raise FieldError(f"roster {name} knows another record {known}; this one took its place")
+        if record.number > known and record.roster[0] < roster.version:
+            raise FieldError(
+                f"field roster.version: {record.roster[0]}, but when roster {name} was issued this "
+                f"chain had {known} records, so this one was signed after it and must bind it"
+            )
 
 
 def append(

@@ -11,6 +11,7 @@ from typing import Any
 
 from lifecycle.domain.classifier import Policy
 from lifecycle.dossier import builds as kept
+from lifecycle.dossier.attempts import read_attempts
 from lifecycle.dossier.builds import Build
 from lifecycle.dossier.layout import Layout
 from lifecycle.dossier.pins import read_pins
@@ -120,20 +121,33 @@ def _terms(build: Build) -> dict[str, Any]:
     return completed(build.content["terms"])
 
 
-def policy_newer(build: Build, builds: Sequence[Build], policy: Policy, rules: Rules) -> bool:
-    """Whether the policy was changed after this network was first made.
+def policy_newer(
+    layout: Layout, build: Build, builds: Sequence[Build], policy: Policy, rules: Rules
+) -> bool:
+    """Whether the policy was changed after this network was first made, or first judged.
 
-    The earliest build of these weights counts: building the same network once more, under another
-    variable of the environment, makes no policy older.
+    The earliest build of these weights counts, and their attempt, which stays when builds go:
+    building the same network once more, under another variable of the environment, makes no policy
+    older.
     """
+    now = policy_digest(policy)
+    if not rules.looks_at_all:
+        return bool(kept.run_facts(build)["policy"] != now)
+    judged_under = {
+        attempt.policy
+        for attempt in read_attempts(layout)
+        if (attempt.version, attempt.weights) == (build.version, build.weights)
+    }
+    if judged_under - {None, now}:
+        return True
     same = [
         other
         for other in builds
         if (other.version, other.weights) == (build.version, build.weights)
         and other.number <= build.number
     ]
-    earliest = min([*same, build] if rules.looks_at_all else [build], key=lambda b: b.number)
-    return bool(kept.run_facts(earliest)["policy"] != policy_digest(policy))
+    earliest = min([*same, build], key=lambda b: b.number)
+    return bool(kept.run_facts(earliest)["policy"] != now)
 
 
 def require_derived(layout: Layout, case: Case, where: str) -> None:
@@ -166,7 +180,10 @@ def require_derived(layout: Layout, case: Case, where: str) -> None:
     }
     # what accuses a build cannot be left out; an accusation whose proof is not here may stand
     accusing = {
-        "policy_newer": (case.policy_newer, policy_newer(build, builds, case.policy, rules)),
+        "policy_newer": (
+            case.policy_newer,
+            policy_newer(layout, build, builds, case.policy, rules),
+        ),
         "arithmetic_fault": (case.arithmetic_fault, arithmetic_fault(build, before, rules)),
         "list_seen": (case.list_seen, recipe_changed_after_list(layout, build, builds)),
     }

@@ -7,7 +7,7 @@ fingerprint): a chain forged from scratch passes without it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from lifecycle.domain.digests import sha256
 from lifecycle.errors import IntegrityError, UnusableInputError, UsageError
 from lifecycle.records.release import ROSTER as ROSTER_FORMAT
-from lifecycle.records.release import PersonRecord, RosterV2
+from lifecycle.records.release import PersonRecord, RosterV3
 from lifecycle.records.types import time_of
 from lifecycle.release.envelope import Sealed, opened, seal, verified
 from lifecycle.release.fields import FieldError, faults_of, strict_json
@@ -52,6 +52,19 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
+class End:
+    """How far a chain went.
+
+    Attributes:
+        records: how many there were.
+        head: SHA-256 of the newest one's file.
+    """
+
+    records: int
+    head: str
+
+
+@dataclass(frozen=True, slots=True)
 class Roster:
     """One version of the list of signers.
 
@@ -62,6 +75,8 @@ class Roster:
         people: sorted by user.
         digest: SHA-256 of the file; the first one's is the fingerprint.
         signer: keyid of the administrator who signed it.
+        chains: of every classifier that had records when it was issued, where its chain ended;
+            None in a roster of a format before 3, which says nothing of it.
     """
 
     version: int
@@ -70,6 +85,7 @@ class Roster:
     people: tuple[Person, ...]
     digest: str
     signer: str
+    chains: Mapping[str, End] | None
 
 
 def read_rosters(folder: Path, trust: str | None = None) -> tuple[Roster, ...]:
@@ -110,6 +126,7 @@ def _verified(data: bytes, name: str, number: int, before: Sequence[Roster]) -> 
             _people(content),
             sha256(data),
             sealed.keyid,
+            _ends(content, payload),
         )
         _require_place(roster, number, before)
     return roster
@@ -141,7 +158,7 @@ def _administrator(people: Sequence[Person], signer: str) -> Ed25519PublicKey:
     )
 
 
-def _people(content: RosterV2) -> tuple[Person, ...]:
+def _people(content: RosterV3) -> tuple[Person, ...]:
     people = tuple(_person(at, person) for at, person in enumerate(content.people))
     for what in ("user", "keyid"):
         values = [getattr(person, what).casefold() for person in people]
@@ -153,6 +170,13 @@ def _people(content: RosterV2) -> tuple[Person, ...]:
     if not any(person.active and "admin" in person.roles for person in people):
         raise _fault("people", "no active admin is left, so nobody could sign the next one")
     return people
+
+
+def _ends(content: RosterV3, payload: Any) -> Mapping[str, End] | None:
+    if content.chains is None and payload["schema"] == ROSTER_FORMAT.schema:
+        raise _fault("chains", "null, which only rosters of an older format leave open")
+    ends = content.chains
+    return None if ends is None else {c: End(e.records, e.head) for c, e in ends.items()}
 
 
 def _person(at: int, person: PersonRecord) -> Person:
@@ -173,6 +197,10 @@ def _require_place(roster: Roster, number: int, before: Sequence[Roster]) -> Non
         raise _fault("previous", "not the SHA-256 of the roster before")
     if last and time_of(roster.issued_at) < time_of(last.issued_at):
         raise _fault("issuedAt", "before the roster before")
+    for name, had in ((last.chains if last else None) or {}).items():
+        now = (roster.chains or {}).get(name)
+        if now is None or now.records < had.records:
+            raise _fault(f"chains.{name}", f"fewer than the {had.records} of the roster before")
     owner = {person.keyid: person.user for old in before for person in old.people}
     for person in roster.people:
         if owner.get(person.keyid, person.user) != person.user:
@@ -185,22 +213,38 @@ def first(people: Sequence[Person], key: Ed25519PrivateKey, issued_at: str) -> b
     Raises:
         UsageError: the people or the key cannot make a roster; says why.
     """
-    return _made((), people, key, issued_at)
+    return _made((), people, key, issued_at, {})
 
 
 def following(
-    rosters: Sequence[Roster], people: Sequence[Person], key: Ed25519PrivateKey, issued_at: str
+    rosters: Sequence[Roster],
+    people: Sequence[Person],
+    key: Ed25519PrivateKey,
+    issued_at: str,
+    chains: Mapping[str, End],
 ) -> bytes:
     """The next roster, with all its people, signed by an administrator of the last one.
+
+    Args:
+        rosters: those that are there.
+        people: all of them, active or not.
+        key: the administrator's.
+        issued_at: the moment, with offset.
+        chains: where every chain of the dossier ends (`chain.ends`). Records that follow must bind
+            this roster or a later one, so that nobody who is revoked here signs on, backdated.
 
     Raises:
         UsageError: the people or the key cannot make a roster; says why.
     """
-    return _made(rosters, people, key, issued_at)
+    return _made(rosters, people, key, issued_at, chains)
 
 
 def _made(
-    rosters: Sequence[Roster], people: Sequence[Person], key: Ed25519PrivateKey, issued_at: str
+    rosters: Sequence[Roster],
+    people: Sequence[Person],
+    key: Ed25519PrivateKey,
+    issued_at: str,
+    chains: Mapping[str, End],
 ) -> bytes:
     payload = {
         "schema": ROSTER_FORMAT.schema,
@@ -209,6 +253,7 @@ def _made(
         "previous": rosters[-1].digest if rosters else None,
         "issuedAt": issued_at,
         "people": [_said(person) for person in sorted(people, key=lambda p: p.user)],
+        "chains": {c: {"records": e.records, "head": e.head} for c, e in sorted(chains.items())},
     }
     data = seal(payload, key, ROSTER)
     try:

@@ -16,6 +16,7 @@ from typing import Any
 
 from lifecycle.domain.digests import sha256
 from lifecycle.dossier import builds as kept
+from lifecycle.dossier.attempts import name_of
 from lifecycle.dossier.builds import Build
 from lifecycle.dossier.layout import Layout
 from lifecycle.dossier.once import reading_once
@@ -29,7 +30,7 @@ from lifecycle.release.derived import owed, require_derived
 from lifecycle.release.files import read_plain
 from lifecycle.release.roster import read_rosters
 from lifecycle.release.standing import Standing, released_builds, standing, versions
-from lifecycle.release.subjects import require_subjects, subjects_of
+from lifecycle.release.subjects import attempts_named, require_subjects, subjects_of
 from lifecycle.release.tested import tested_fields
 from lifecycle.workflows.auditing_beside import verify_beside
 
@@ -185,9 +186,35 @@ def _require_said(layout: Layout, link: Link, judged: Judged, before: Chain) -> 
         if one != two:
             raise IntegrityError(f"{link.path}: field {field}: not what case {record.case} says")
     _require_moment(link, build, str(run["built"]))
+    _require_of_its_time(layout, link, case, before)
     require_derived(layout, case, f"{layout.cases / str(record.case)}.json")
     if record.kind == "sign-off":
         _require_faced(layout, link, case, before)
+
+
+def _require_of_its_time(layout: Layout, link: Link, case: Case, before: Chain) -> None:
+    """A record is no laxer than the program that signed it could be.
+
+    Since `gate/2` a signature binds the attempts, which is what keeps them; and where the roster
+    that it binds is of a later format, no older rules are in force.
+    """
+    record = link.record
+    rules = rules_of(case.rules, str(link.path))
+    if not rules.looks_at_all:
+        if before.rosters[record.roster[0] - 1].chains is not None:
+            raise IntegrityError(
+                f"{link.path}: field case.rules: {rules.name}, no longer in force when the "
+                "roster that it binds was issued"
+            )
+        return
+    named = attempts_named(layout, record.subjects)
+    for build in kept.builds_here(layout):
+        if build.version == case.version and build.number <= case.build:
+            name = name_of(build.version, build.weights)
+            if name not in named:
+                raise IntegrityError(
+                    f"{link.path}: field subject: the attempt of {build.name}, {name}, is not bound"
+                )
 
 
 def _require_moment(link: Link, build: Build, built: str) -> None:

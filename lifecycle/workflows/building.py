@@ -28,6 +28,7 @@ from lifecycle.gate.judge import policy_digest
 from lifecycle.records.format import published
 from lifecycle.records.settings import RecipeRecord
 from lifecycle.workflows.boundary import say
+from lifecycle.workflows.code_digests import noted_code
 from lifecycle.workflows.data import (
     cohorts_of,
     first_build,
@@ -300,6 +301,7 @@ def run_facts(project: Project, run_id: str) -> dict[str, Any]:
         "built": datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
         "policy": policy_digest(project.classifier.policy),
         "by": builder(project.root),
+        "code": noted_code(project.root, "build"),
     }
 
 

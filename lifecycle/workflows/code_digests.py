@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lifecycle.domain.digests import digest_of, sha256
-from lifecycle.dossier.files import read_json, write_json
+from lifecycle.dossier.files import read_fields, read_json, write_json
 from lifecycle.errors import IntegrityError, UnusableInputError
 from lifecycle.workflows import code_facts
 from lifecycle.workflows.code_facts import MAIN, ROOTS, RUNS, Facts, Piece, facts_of
@@ -57,6 +57,14 @@ def changed_codes(root: Path) -> dict[str, list[str]]:
         if before != now:
             changed[stage] = _differing(before if isinstance(before, dict) else {}, now)
     return changed
+
+
+def noted_code(root: Path, stage: str) -> str | None:
+    """Digest of a stage's code as the surroundings noted it before the stage ran, if they did."""
+    try:
+        return str(read_fields(root / FOLDER / f"{stage}.json", {"digest": str})["digest"])
+    except UnusableInputError:
+        return None
 
 
 def other_program(root: Path) -> str | None:

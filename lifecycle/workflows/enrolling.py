@@ -20,6 +20,7 @@ from lifecycle.dossier.predictions import read_parquet, write_parquet
 from lifecycle.dossier.traces import TRACE
 from lifecycle.dossier.weights import tensors_in
 from lifecycle.errors import IntegrityError, UnusableInputError
+from lifecycle.gate.judge import policy_digest
 from lifecycle.workflows import dvc_state
 from lifecycle.workflows.boundary import say
 from lifecycle.workflows.building import FACTS, WEIGHTS, predictions_of, resolved_recipe
@@ -47,7 +48,10 @@ def predict_frozen(project: Project) -> None:
         builds = [b for b in kept.read_builds(project.layout) if b.version == version]
         judged = tuple(build.weights for build in builds)
         settled = settled_attempts(project, version)
-        record_attempt(project.layout, version, facts["weights"]["sha256"], judged, settled)
+        record_attempt(
+            project.layout, version, facts["weights"]["sha256"], judged, settled,
+            policy=policy_digest(project.classifier.policy),
+        )  # fmt: skip
     values = _frozen_scores(project, cohort, tensors, facts)
     with folder_whole(project.predictions) as folder:
         write_parquet(folder / kept.FROZEN, predictions_of(project, cohort, values))

@@ -80,7 +80,7 @@ def case_of(project: Project) -> Case:
         yes=cutoffs.yes,
         no=cutoffs.no,
         validation_passed=read_result(project.validation / "result.json").passed,
-        policy_newer=policy_newer(build, builds, policy, rules),
+        policy_newer=policy_newer(project.layout, build, builds, policy, rules),
         arithmetic_fault=arithmetic_fault(build, before, rules),
         list_seen=recipe_changed_after_list(project.layout, build, builds),
         numerics_mode=project.classifier.recipe.numerics.mode,

@@ -13,12 +13,13 @@ from lifecycle.domain.digests import sha256
 from lifecycle.domain.verdict import Verdict
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier.builds import Build
+from lifecycle.dossier.files import read_fields
 from lifecycle.dossier.layout import Layout
 from lifecycle.errors import IntegrityError
 from lifecycle.release.case import Case
 from lifecycle.release.subjects import weights_file
 from lifecycle.workflows import dvc_state
-from lifecycle.workflows.code_digests import changed_codes, other_program, said_of
+from lifecycle.workflows.code_digests import changed_codes, noted_code, other_program, said_of
 from lifecycle.workflows.project import Project
 
 # The stages of a classifier. Not the surroundings, which run always and so are never up to date.
@@ -113,7 +114,28 @@ def changed_since(project: Project) -> str:
     DVC does not look at the code itself, but at what `dvc repro` last noted of it: so the code as
     it is now is held against that note, and DVC asked about the rest.
     """
-    return _code_said(project.root) or _status_said(project)
+    return (
+        _code_said(project.root)
+        or _trained_said(project)
+        or _program_said(project.root)
+        or _status_said(project)
+    )
+
+
+def _trained_said(project: Project) -> str:
+    """The network was trained by the code that is here.
+
+    `dvc commit --force` tells DVC that an output belongs to code that never made it.
+    """
+    path = project.build / kept.RUN
+    trained = read_fields(path, {"run": str}).get("code") if path.exists() else None
+    if trained != noted_code(project.root, "build"):
+        return (
+            f"{path} says that the network was trained by other code than the project's, though "
+            f"DVC calls it up to date; run `dvc repro --force build@{project.name}`, then `dvc "
+            "repro`"
+        )
+    return ""
 
 
 def _code_said(root: Path) -> str:
@@ -123,6 +145,10 @@ def _code_said(root: Path) -> str:
             f"code changed since the build was judged: {said_of(changed)}; restore it, or run "
             "`dvc repro`"
         )
+    return ""
+
+
+def _program_said(root: Path) -> str:
     other = other_program(root)
     if other is not None:
         return (

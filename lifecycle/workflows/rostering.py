@@ -11,6 +11,7 @@ from pathlib import Path
 from lifecycle.dossier.layout import Layout
 from lifecycle.errors import SignOffRefusedError, UsageError
 from lifecycle.records.types import time_of
+from lifecycle.release import chain as chains
 from lifecycle.release import roster as rosters
 from lifecycle.release.chain import Link
 from lifecycle.release.keys import keyid, public_key, unlock
@@ -20,20 +21,42 @@ from lifecycle.workflows.binding import bind_newest_roster
 
 def enrol(
     root: Path, user: str, name: str, roles: Sequence[str], public: str, key: Path, passphrase: str
-) -> Roster:
+) -> tuple[Roster, list[Link]]:
     """Enter a person, or replace what the roster says of one.
+
+    Whoever is in it already may lose a key or a role by it, so every chain then names the new
+    roster, as after `revoke`. Run again after an interruption, it does what is left.
+
+    Returns:
+        The newest roster, and the amendments that bind it.
 
     Raises:
         SignOffRefusedError: the key is not an admin's, or cannot be opened.
         UsageError: such a roster cannot be; says why.
+        IntegrityError: a chain does not verify, so nobody can say where it ends.
     """
     try:
         own = keyid(public_key(public))
     except ValueError as error:
         raise UsageError(f"--public: {error}") from None
     person = Person(user, name, own, public, tuple(sorted(set(roles))), True)
-    return _next(root, lambda people: [*(p for p in people if p.user != user), person], key,
-                 passphrase)  # fmt: skip
+    before = rosters.read_rosters(Layout(root, "").signers)
+    known = [p for p in before[-1].people if p.user == user] if before else []
+    done = known == [person]
+    roster = before[-1] if done else _entered(root, person, key, passphrase)
+    bound: list[Link] = []
+    if known:
+        bound = bind_newest_roster(root, key, passphrase, f"the roster's entry of {user} changed")
+    if done and not bound:
+        raise UsageError(f"the roster says so of {user!r} already, and so does every chain")
+    return roster, bound
+
+
+def _entered(root: Path, person: Person, key: Path, passphrase: str) -> Roster:
+    def replaced(people: Sequence[Person]) -> list[Person]:
+        return [*(p for p in people if p.user != person.user), person]
+
+    return _next(root, replaced, key, passphrase)
 
 
 def revoke(root: Path, user: str, key: Path, passphrase: str) -> tuple[Roster, list[Link]]:
@@ -83,7 +106,9 @@ def _next(
             raise SignOffRefusedError(
                 f"the clock says {now}, before the newest roster ({before[-1].issued_at}); set it"
             )
-        return rosters.following(before, people, secret, now)
+        # no record can be added meanwhile: whoever signs waits for the roster's lock
+        ends = chains.ends(root / "dossier", before)
+        return rosters.following(before, people, secret, now, ends)
 
     return rosters.append_roster(Layout(root, "").signers, make)
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from release_site import PASSPHRASE, Site, new_site, quiet_dvc, release, second_build
+from release_site import PASSPHRASE, Done, Site, new_site, quiet_dvc, release, second_build
 
 from lifecycle.domain.digests import canonical_json, sha256
 from lifecycle.dossier import builds as kept
@@ -23,24 +23,28 @@ from lifecycle.dossier.files import write_json
 from lifecycle.dossier.layout import Layout
 from lifecycle.dossier.pins import append_pin, read_pins
 from lifecycle.dossier.pipeline import write_current
+from lifecycle.gate.judge import policy_digest
 from lifecycle.gate.rules import NOW, RULES
 from lifecycle.release import chain as chains
 from lifecycle.release import tested
 from lifecycle.release.case import Judged, replay, to_record
 from lifecycle.release.derived import policy_newer
 from lifecycle.release.envelope import seal
-from lifecycle.release.keys import keyid, unlock
+from lifecycle.release.keys import keyid, public_of, unlock
 from lifecycle.release.records import Record, Signature, statement_of
-from lifecycle.release.roster import person_of, read_rosters
-from lifecycle.release.subjects import subjects_of
+from lifecycle.release.roster import Roster, person_of, read_rosters
+from lifecycle.release.subjects import attempt_subjects, subjects_of
 from lifecycle.workflows.deciding import compare_builds, released_of, settled_attempts
 from lifecycle.workflows.judging import case_of, judge_build
 from lifecycle.workflows.project import open_project
+from lifecycle.workflows.rostering import enrol
+
+A = "a" * 64
 
 
 @pytest.fixture(scope="module")
 def _released(_built: Path, tmp_path_factory: pytest.TempPathFactory) -> Site:
-    site = new_site(_built, tmp_path_factory.mktemp("round"), ("ada", "rev", "app", "two"))
+    site = new_site(_built, tmp_path_factory.mktemp("round"), ("ada", "rev", "app", "two", "eve"))
     return release(site)
 
 
@@ -186,20 +190,155 @@ def test_the_policy_is_as_old_as_the_first_build_of_the_network(site: Site) -> N
     builds = kept.read_builds(layout)
     looser = replace(open_project("wine", site.root).classifier.policy, p=0.5)
     # b2 was made again under the looser policy, from the same weights
-    assert policy_newer(builds[1], builds, looser, RULES[NOW])
+    assert policy_newer(layout, builds[1], builds, looser, RULES[NOW])
+
+
+def test_the_policy_is_as_old_as_the_attempt_of_the_network(site: Site) -> None:
+    """The build that failed under the stricter policy was deleted; its attempt is still there."""
+    layout = Layout(site.root, "wine")
+    build = kept.read_build(layout, 1)
+    strict = open_project("wine", site.root).classifier.policy
+    (attempt,) = read_attempts(layout)
+    assert attempt.policy == policy_digest(strict)
+    looser = replace(strict, p=0.5)
+    again = replace(build, number=2)  # the only build left of these weights
+    with pytest.MonkeyPatch.context() as patch:
+        facts = {**kept.run_facts(build), "policy": policy_digest(looser)}
+        patch.setattr(kept, "run_facts", lambda one: facts)
+        assert policy_newer(layout, again, [again], looser, RULES[NOW])
+        assert not policy_newer(layout, again, [again], looser, RULES["gate/1"])
+        facts["policy"] = policy_digest(strict)
+        assert not policy_newer(layout, again, [again], strict, RULES[NOW])
+
+
+def test_a_signature_binds_the_attempts_or_does_not_verify(site: Site) -> None:
+    """Two signers who write the record by hand cannot leave out what was tried before."""
+    second_build(site)
+    with chdir(site.root):
+        case = case_of(open_project("wine"))
+    _written(site, Judged(case, replay(Layout(site.root, "wine"), case)), attempts=False)
+    done = site.verify()
+    assert done.code == 12
+    assert "field subject: the attempt of b1" in done.err
+
+
+def test_no_older_rules_once_the_roster_is_of_a_later_format(site: Site) -> None:
+    second_build(site)
+    layout = Layout(site.root, "wine")
+    with chdir(site.root):
+        case = case_of(open_project("wine"))
+    old = replace(case, rules="gate/1", criteria=tuple(RULES["gate/1"].criteria))
+    _written(site, Judged(old, replay(layout, old)))
+    done = site.verify()
+    assert done.code == 12
+    assert "field case.rules: gate/1, no longer in force" in done.err
+
+
+REPLACED = ["revoked", "replaced", "role taken"]
+
+
+@pytest.mark.parametrize("how", REPLACED)
+@pytest.mark.parametrize("signed", ["released", "refused", "nothing"])
+def test_who_left_signs_no_more_with_any_time_in_any_chain(
+    tmp_path: Path, built: Path, how: str, signed: str
+) -> None:
+    """The old key writes a review of the roster before, backdated; the approver's is honest."""
+    site = new_site(built, tmp_path)
+    if signed == "released":
+        release(site)
+        second_build(site)
+    elif signed == "refused":
+        done = site.act("refuse", "rev", "--meaning", "review", "--reason", "no")
+        assert done.code == 0, done.said
+    with chdir(site.root):
+        case = case_of(open_project("wine"))
+        before = read_rosters(Layout(site.root, "wine").signers)
+    _leave(site, how)
+    judged = Judged(case, replay(Layout(site.root, "wine"), case))
+    _written(site, judged, at=before[-1].issued_at, only="rev", roster=before[-1])
+    done = site.verify()
+    assert done.code == 12
+    # where a chain has records since, it is older than these too
+    late = ("older than the roster", "before the record before", "signed after it and must bind it")
+    assert any(said in done.err for said in late), done.err
+
+
+def _leave(site: Site, how: str) -> None:
+    done = _left(site, how)
+    assert done.code == 0, done.said
+
+
+def _left(site: Site, how: str) -> Done:
+    ada = ["--key", str(site.key("ada")), "--yes"]
+    if how == "revoked":
+        return site.run("release", "keys", "revoke", "rev", *ada)
+    roles, key = (["approver"], "rev") if how == "role taken" else (["reviewer"], "eve")
+    public = public_of(unlock(site.key(key), PASSPHRASE)).public
+    roles = [word for role in roles for word in ("--role", role)]
+    return site.run("release", "keys", "enrol", "rev", "--name", "Dr rev", *roles,
+                        "--public", public, *ada)  # fmt: skip
+
+
+@pytest.mark.parametrize("how", REPLACED)
+def test_every_change_of_a_person_is_bound_by_every_released_chain(site: Site, how: str) -> None:
+    _leave(site, how)
+    layout = Layout(site.root, "wine")
+    rosters = read_rosters(layout.signers)
+    assert set(rosters[-1].chains) == {"wine"}
+    assert site.records()[-1].endswith("-amendment.json")
+    head = chains.read(layout.releases, "wine", rosters).links[-1].record
+    assert head.roster == (len(rosters), rosters[-1].digest)
+    assert site.verify().code == 0
+    # and a roster that one more record binds cannot be taken away
+    sorted(layout.signers.glob("*.json"))[-1].unlink()
+    assert site.verify().code == 12
+
+
+def test_a_changed_entry_is_bound_also_after_a_kill(site: Site) -> None:
+    """The roster was there, and the amendment was not: the same command again does the rest."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lifecycle.workflows.rostering.bind_newest_roster", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            _leave_here(site)
+    before = len(read_rosters(Layout(site.root, "wine").signers))
+    _leave(site, "role taken")
+    assert len(read_rosters(Layout(site.root, "wine").signers)) == before
+    assert site.records()[-1].endswith("-amendment.json")
+    assert site.verify().code == 0
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _leave_here(site: Site) -> None:
+    public = public_of(unlock(site.key("rev"), PASSPHRASE)).public
+    enrol(site.root, "rev", "Dr rev", ["approver"], public, site.key("ada"), PASSPHRASE)
+
+
+def test_a_roster_is_not_changed_over_a_chain_that_does_not_verify(site: Site) -> None:
+    """Nobody could say where it ends."""
+    first = min((site.root / "dossier/wine/releases").glob("*.json"))
+    first.write_bytes(first.read_bytes().replace(b"payload", b"pay1oad", 1))
+    rosters = sorted((site.root / "dossier/_signers").glob("*.json"))
+    done = _left(site, "revoked")
+    assert done.code == 12 and first.name in done.err
+    assert sorted((site.root / "dossier/_signers").glob("*.json")) == rosters
 
 
 def test_only_a_release_of_new_weights_begins_the_attempts_anew(site: Site) -> None:
     layout = Layout(site.root, "wine")
     first = kept.read_build(layout, 1)
-    record_attempt(layout, "1", "f" * 64, (first.weights,), set())  # a network that failed: k = 1
+    record_attempt(
+        layout, "1", "f" * 64, (first.weights,), set(), policy=A
+    )  # a network that failed: k = 1
     site.commit()
     second_build(site)  # the released network once more
     assert [done.code for done in _sign_both(site)] == [0, 0]
     with chdir(site.root):
         settled = settled_attempts(open_project("wine"), "1")
     assert "f" * 64 not in settled
-    after = record_attempt(layout, "1", "e" * 64, (first.weights,), settled)
+    after = record_attempt(layout, "1", "e" * 64, (first.weights,), settled, policy=A)
     assert after.k == 2
     names = json.loads(site.run("release", "history", "wine", "--json").out)
     assert len(names) == 4
@@ -213,7 +352,7 @@ def test_only_a_release_of_new_weights_begins_the_attempts_anew(site: Site) -> N
 def test_an_attempt_that_git_remembers_cannot_be_taken_away(site: Site) -> None:
     layout = Layout(site.root, "wine")
     first = kept.read_build(layout, 1)
-    record_attempt(layout, "1", "f" * 64, (first.weights,), set())
+    record_attempt(layout, "1", "f" * 64, (first.weights,), set(), policy=A)
     site.commit()
     next(p for p in layout.attempts.iterdir() if "f" * 32 in p.name).unlink()
     site.commit()
@@ -269,24 +408,40 @@ def test_an_honest_case_written_by_hand_verifies(site: Site) -> None:
     assert site.verify().code == 0
 
 
-def _written(site: Site, judged: Judged, built_by: str = "", at: str = "") -> None:
+def _written(
+    site: Site,
+    judged: Judged,
+    built_by: str = "",
+    at: str = "",
+    *,
+    attempts: bool = True,
+    only: str = "",
+    roster: Roster | None = None,
+) -> None:
     """A case and the records of two signers, written without the program's own checks."""
     layout = Layout(site.root, "wine")
     data = canonical_json(to_record(judged))
+    layout.cases.mkdir(parents=True, exist_ok=True)
     (layout.cases / f"{sha256(data)}.json").write_bytes(data)
     run = kept.run_facts(kept.read_build(layout, judged.case.build))
+    bound = subjects_of(layout, judged.case)
+    if attempts:
+        bound |= attempt_subjects(layout, judged.case.version)
     for user, meaning in (("rev", "review"), ("app", "approval")):
+        if only not in ("", user):
+            continue
         rosters = read_rosters(layout.signers)
+        named = roster or rosters[-1]
         chain = chains.read(layout.releases, "wine", rosters)
         key = unlock(site.key(user), PASSPHRASE)
-        person = person_of(rosters, rosters[-1].version, keyid(key.public_key()))
+        person = person_of(rosters, named.version, keyid(key.public_key()))
         moment = at or datetime.now(UTC).isoformat(timespec="seconds")
         record = Record(
             kind="sign-off", number=chain.next_number, classifier="wine",
             version=judged.case.version, previous=chain.head,
-            roster=(rosters[-1].version, rosters[-1].digest),
+            roster=(named.version, named.digest),
             signature=Signature(person.keyid, person.name, person.user, meaning, moment),
-            subjects=subjects_of(layout, judged.case), build=judged.case.build,
+            subjects=bound, build=judged.case.build,
             built_by=built_by or run["by"], case=sha256(data),
             demonstration=judged.case.origin == "simulated",
             **tested.tested_fields(judged.verdict, refused=False),

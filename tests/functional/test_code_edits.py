@@ -33,7 +33,7 @@ EDITS = {
         "stats/auc.py", "/ (n_pos * n_neg)\n", "/ (n_pos * n_neg) / 4\n", "search build gate report"
     ),
     "stats": Edit("stats/auc.py", "_CELLS = 1 << 21", "_CELLS = 1 << 20", "gate report"),
-    "gate": Edit("gate/judge.py", "_LATER = {", "_LATER = {} and {", "build gate report"),
+    "gate": Edit("gate/judge.py", "_LATER = {", "_LATER = {} and {", "build predict gate report"),
     "report": Edit("report/calibration.py", "BINS = 10", "BINS = 11", "report"),
     "cohorts": Edit("cohorts/split.py", "ATTEMPTS = 32", "ATTEMPTS = 33", "split"),
     "cohorts.ecg": Edit("cohorts/ecg/resample.py", "_BETA = 5.0", "_BETA = 6.0", "import"),

@@ -335,6 +335,19 @@ def test_code_that_changed_since_is_seen_where_dvc_does_not_look(ready: Site) ->
     assert len(ready.records()) == 1
 
 
+def test_code_that_dvc_was_told_to_believe_is_seen(ready: Site) -> None:
+    """`dvc commit --force` says of outputs that other code made them; the run knows better."""
+    path = ready.root / "lifecycle/stats/auc.py"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("/ (n_pos * n_neg)", "/ (n_pos * n_neg) / 4"), encoding="utf-8")
+    for words in (["python", "-m", "pipelines.surroundings"], ["dvc", "commit", "--force"]):
+        done = run_in(ready.root, *words)
+        assert done.returncode == 0, done.stderr
+    ready.commit()
+    said = "work/wine/build/run.json says that the network was trained by other code"
+    _refused(ready.sign("rev", "review"), said, "`dvc repro --force build@wine`")
+
+
 # ---- passphrase and question
 
 

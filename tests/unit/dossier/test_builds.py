@@ -93,7 +93,8 @@ def _attempt(
 ) -> Attempt:
     """An attempt of networks that are called by a word."""
     known = tuple(digest(one) for one in judged)
-    return record_attempt(layout, version, digest(weights), known, {digest(one) for one in settled})
+    before = {digest(one) for one in settled}
+    return record_attempt(layout, version, digest(weights), known, before, policy="b" * 64)
 
 
 def test_attempts_count_networks_not_runs(layout: Layout) -> None:
@@ -111,7 +112,7 @@ def test_attempts_count_networks_not_runs(layout: Layout) -> None:
 
 
 def test_every_single_bit_of_an_attempt_is_seen(layout: Layout) -> None:
-    record_attempt(layout, "1", "a" * 64, ())
+    record_attempt(layout, "1", "a" * 64, (), policy="b" * 64)
     path = next(layout.attempts.iterdir())
     data = path.read_bytes()
     for flipped in every_flip(data):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sample_records import AT, RUN, A
 from support import ROOT
 
 from lifecycle.domain.classifier import (
@@ -83,6 +84,22 @@ def samples() -> Iterator[tuple[str, Format[Any], Any]]:
         if (form.kind, number) not in seen:
             seen.add((form.kind, number))
             yield f"{form.kind}-{number}", form, value
+    for form, fields in _unpublished():
+        if (form.kind, len(form.models)) not in seen:
+            yield f"{form.kind}-{len(form.models)}", form, form.write(fields)
+
+
+def _unpublished() -> Iterator[tuple[Format[Any], dict[str, Any]]]:
+    """Formats that no published version of the program wrote yet."""
+    yield BY_KIND["run"], RUN
+    yield BY_KIND["attempt"], {"weights": A, "version": "1", "k": 1, "policy": A}
+    person = {"user": "ada", "name": "Dr Ada", "keyid": A, "public": "MCow", "roles": ["admin"],
+              "active": True}  # fmt: skip
+    chains = {"wine": {"records": 2, "head": A}}
+    yield (
+        BY_KIND["roster"],
+        {"version": 1, "previous": None, "issuedAt": AT, "people": [person], "chains": chains},
+    )
 
 
 def _value_of(path: Path) -> tuple[Any, Format[Any] | None]:

@@ -8,9 +8,11 @@ from signing import SIGNED, Lab
 
 from lifecycle.domain.digests import sha256
 from lifecycle.errors import IntegrityError, SignOffRefusedError, UsageError
-from lifecycle.release.chain import append, read, require_head
+from lifecycle.release.chain import append, ends, read, require_head
 from lifecycle.release.files import locked
+from lifecycle.release.keys import public_of
 from lifecycle.release.records import Record
+from lifecycle.release.roster import End
 
 LATER = "2026-11-30T14:05:10+01:00"
 
@@ -124,7 +126,7 @@ def test_who_left_signs_no_more_and_the_roster_never_falls(lab: Lab) -> None:
     assert lab.chain().links == (one,)  # what rev signed before stays good
     with pytest.raises(UsageError, match="not an active signer of roster 2"):
         lab.add("rev")
-    with pytest.raises(UsageError, match="binds the newest roster"):
+    with pytest.raises(UsageError, match="signed after it and must bind it"):
         append(lab.releases, "wine", lab.rosters, lambda chain: lab.sealed(old))
     two = lab.add("app", "approval")
     back = replace(old, number=3, previous=two.digest)
@@ -299,3 +301,58 @@ def test_no_signature_is_later_than_the_roster_after_its_own(lab: Lab) -> None:
     lab.roster([*lab.people()[:2], lab.person("rev", active=False)], SIGNED)
     later = _signed(late, signed_at="2026-11-30T14:05:10+01:00")
     assert "after roster 00002.json was issued" in _forced(lab, later)
+
+
+def test_a_record_that_a_later_roster_does_not_know_binds_that_roster(lab: Lab) -> None:
+    """The key of somebody who left signs no more, with whatever time, in whatever chain."""
+    refused = lab.decide("refusal", result="FAILED", verdict="fail")  # no sign-off to amend
+    backdated = lab.record(lab.chain(), "rev")
+    new_chain = lab.record(lab.chain(), "rev", number=1, previous=None, classifier="other")
+    lab.roster([*lab.people()[:2], lab.person("rev", active=False)], SIGNED)
+    assert lab.chain().links == (refused,)
+    said = _forced(lab, backdated)
+    assert "when roster 00002.json was issued this chain had 1 records" in said
+    other = lab.root / "dossier" / "other" / "releases"
+    other.mkdir(parents=True)
+    (other / "00001-sign-off.json").write_bytes(lab.sealed(new_chain)[1])
+    with pytest.raises(IntegrityError, match="issued this chain had 0 records"):
+        read(other, "other", lab.rosters())
+
+
+def test_a_replaced_key_signs_no_more_either(lab: Lab) -> None:
+    lab.add("app", "approval")
+    backdated = lab.record(lab.chain(), "rev")
+    info = public_of(lab.keys["eve"])
+    again = lab.person("rev", keyid=info.keyid, public=info.public)
+    lab.roster([again if p.user == "rev" else p for p in lab.people()], SIGNED)
+    assert "must bind it" in _forced(lab, backdated)
+
+
+def test_a_roster_knows_how_far_each_chain_went(lab: Lab) -> None:
+    lab.add()
+    replaced = lab.record(lab.chain(), "two", "approval")
+    two = lab.add("app", "approval")
+    lab.roster(lab.people(), SIGNED)
+    assert lab.rosters()[-1].chains == {"wine": End(2, two.digest)}
+    kept = two.path.read_bytes()
+    two.path.unlink()
+    with pytest.raises(IntegrityError, match=r"1 records, and when roster 00002\.json was"):
+        lab.chain()
+    with pytest.raises(IntegrityError, match="the newest were cut off"):
+        ends(lab.root / "dossier", lab.rosters())
+    two.path.write_bytes(lab.sealed(replaced, "two")[1])
+    with pytest.raises(IntegrityError, match=r"roster 00002\.json knows another record 2"):
+        lab.chain()
+    two.path.write_bytes(kept)
+    assert lab.add("two", "review").record.number == 3
+    shutil.move(lab.root / "dossier" / "wine", lab.root / "aside")
+    with pytest.raises(IntegrityError, match="0 records"):  # a chain that is gone as a whole
+        ends(lab.root / "dossier", lab.rosters())
+
+
+def test_a_roster_of_an_older_format_says_nothing_of_chains(lab: Lab) -> None:
+    """What the programs before signed is read as it was."""
+    lab.add()
+    old = [replace(roster, chains=None) for roster in lab.rosters()]
+    lab.add("app", "approval")
+    assert len(read(lab.releases, "wine", old).links) == 2

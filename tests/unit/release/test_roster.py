@@ -209,7 +209,7 @@ def test_rosters_swapped_missing_and_strange(lab: Lab) -> None:
 
 def test_the_next_is_made_on_what_is_there(lab: Lab) -> None:
     had = lab.rosters()
-    data = following(had, lab.people(), lab.keys["ada"], LATER)
+    data = following(had, lab.people(), lab.keys["ada"], LATER, {})
     assert append_roster(lab.signers, lambda now: data).version == 2
     with pytest.raises(UsageError, match=r"00003\.json: field payload\.version.*nothing was"):
         append_roster(lab.signers, lambda now: data)
