@@ -248,7 +248,12 @@ def history(name: str, as_json: bool) -> None:
 
 @command.command("verify")
 @click.argument("name", required=False)
-@click.option("--all", "every", is_flag=True, help="Every classifier that has a chain.")
+@click.option(
+    "--all",
+    "every",
+    is_flag=True,
+    help="Every classifier that has a chain; a fault of one does not hide the others.",
+)
 @click.option("--trust", help="Fingerprint of the first roster, known from elsewhere.")
 @click.option("--head", help="Digest of the newest record, known from elsewhere.")
 @click.option("--without-weights", is_flag=True, help="Weights files may be missing.")
@@ -256,7 +261,7 @@ def history(name: str, as_json: bool) -> None:
 def verify(
     name: str | None, every: bool, trust: str | None, head: str | None,
     without_weights: bool, as_json: bool,
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
     """Verify chain, signatures, files, pins and verdicts of NAME, offline (exit 12 names the file).
 
     Verdicts are computed anew from the saved predictions; neither torch nor MLflow nor DVC is
@@ -267,7 +272,14 @@ def verify(
 
     if (name is None) == (not every):
         raise click.UsageError("name a classifier, or give --all")
-    click.echo(show_audit(Path.cwd(), name, trust, head, not without_weights, as_json))
+    if every and head is not None:
+        raise click.UsageError("--head is of one chain: name its classifier")
+    done = show_audit(Path.cwd(), name, trust, head, not without_weights, as_json)
+    if done.text:
+        click.echo(done.text)
+    for fault in done.faults:
+        click.echo(f"error: {fault}", err=True)
+    return done.code
 
 
 @command.command("drill")

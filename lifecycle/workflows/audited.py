@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lifecycle.errors import UnusableInputError
+from lifecycle.dossier.layout import Layout
+from lifecycle.errors import IntegrityError, UnusableInputError
 from lifecycle.release.case import Judged
 from lifecycle.release.chain import Link
+from lifecycle.release.roster import read_rosters
 from lifecycle.release.standing import Partial, Release, Standing
 from lifecycle.workflows.auditing import (
     Audit,
@@ -18,6 +21,7 @@ from lifecycle.workflows.auditing import (
     verify,
     where_it_stands,
 )
+from lifecycle.workflows.auditing_beside import BUNDLE_FILE
 from lifecycle.workflows.boundary import say
 
 if TYPE_CHECKING:
@@ -88,24 +92,59 @@ def _remarks(row: dict[str, Any]) -> list[str]:
     return lines + ([f"     reason: {row['reason']}"] if row["reason"] else [])
 
 
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """What verifying one or more classifiers came to.
+
+    Attributes:
+        text: for people or, as JSON, for programs.
+        faults: what does not match, a sentence each.
+        code: 0, or the exit code of the first fault.
+    """
+
+    text: str
+    faults: tuple[str, ...]
+    code: int
+
+
 def show_audit(
     root: Path, name: str | None, trust: str | None, head: str | None, weights: bool, as_json: bool
-) -> str:
-    """Verify one classifier, or all that have a chain.
+) -> Audited:
+    """Verify one classifier, or all that have a chain: a fault of one does not hide the others.
 
     Raises:
-        IntegrityError: something does not match.
+        UsageError: there is no classifier of that name.
         UnusableInputError: no classifier has a chain.
     """
-    names = classifiers_of(root) if name is None else [name]
+    names = _with_a_chain(root) if name is None else [name]
+    audits, faults = {}, {}
+    for one in names:
+        try:
+            audits[one] = verify(root, one, trust=trust, head=head, weights=weights, progress=say)
+        except (IntegrityError, UnusableInputError) as error:
+            faults[one] = error
+    code = next((int(error.exit_code) for error in faults.values()), 0)
+    if as_json:
+        entries = [_plain(audit) for audit in audits.values()]
+        entries += [{"classifier": one, "fault": str(error)} for one, error in faults.items()]
+        text = json.dumps(entries, indent=2)
+    else:
+        text = "\n".join(line for audit in audits.values() for line in _audit_lines(audit))
+    return Audited(text, tuple(map(str, faults.values())), code)
+
+
+def _with_a_chain(root: Path) -> list[str]:
+    """Classifiers with a chain: those that are here, and those that the newest roster knows.
+
+    A bundle holds one of them.
+    """
+    names = set(classifiers_of(root))
+    if not (root / BUNDLE_FILE).exists():
+        rosters = read_rosters(Layout(root, "").signers)
+        names |= set((rosters[-1].chains if rosters else None) or ())
     if not names:
         raise UnusableInputError(f"no classifier in {root / 'dossier'} has a chain of records")
-    audits = [
-        verify(root, one, trust=trust, head=head, weights=weights, progress=say) for one in names
-    ]
-    if as_json:
-        return json.dumps([_plain(audit) for audit in audits], indent=2)
-    return "\n".join(line for audit in audits for line in _audit_lines(audit))
+    return sorted(names)
 
 
 def _plain(audit: Audit) -> dict[str, Any]:

@@ -280,7 +280,11 @@ def _layout(root: Path, name: str) -> Layout:
         UsageError: there is none.
     """
     layout = Layout(root, name)
-    if not _NAME.fullmatch(name) or not layout.dossier.is_dir():
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"there is no classifier {name!r} in {root / 'dossier'}")
+    if not layout.dossier.is_dir():
+        # one that a roster knows is gone, which is said by its chain
+        chains.read(layout.releases, name, read_rosters(layout.signers))
         raise UsageError(f"there is no classifier {name!r} in {root / 'dossier'}")
     return layout
 

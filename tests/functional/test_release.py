@@ -19,11 +19,12 @@ from support import ROOT, run_in
 
 from lifecycle.domain.digests import sha256
 from lifecycle.errors import SignOffRefusedError
-from lifecycle.release.keys import create
+from lifecycle.release.keys import create, public_of, unlock
 from lifecycle.release.roster import read_rosters
 from lifecycle.workflows.auditing import verify
 from lifecycle.workflows.deciding import comparison_of, released_of
 from lifecycle.workflows.project import open_project
+from lifecycle.workflows.rostering import enrol
 from lifecycle.workflows.signing import propose_sign_off, sign
 
 REFUSED, INTEGRITY, USAGE = 22, 12, 2
@@ -108,6 +109,29 @@ def test_history_shows_who_signed_what_and_when(released: Site) -> None:
     assert [row["number"] for row in rows] == [1, 2]
     assert all(datetime.fromisoformat(row["signed"]).tzinfo for row in rows)
     assert "nothing was signed yet" in released.run("release", "history", "tiny-beta").out
+
+
+def test_verify_all_tells_of_every_chain(released: Site) -> None:
+    """A fault of one does not hide the others, and a chain that is gone as a whole is missed."""
+    strange = released.root / "dossier/tiny-beta/releases/00001-sign-off.json"
+    strange.parent.mkdir(exist_ok=True)
+    strange.write_text("{}")
+    done = released.run("release", "verify", "--all")
+    assert done.code == INTEGRITY
+    assert "wine: 2 records hold" in done.out
+    assert strange.name in done.err
+    entries = json.loads(released.run("release", "verify", "--all", "--json").out)
+    assert [entry["classifier"] for entry in entries] == ["wine", "tiny-beta"]
+    assert strange.name in entries[1]["fault"]
+    assert released.run("release", "verify", "--all", "--head", "0" * 64).code == USAGE
+    shutil.rmtree(strange.parent)
+    public = public_of(unlock(released.key("eve"), PASSPHRASE)).public
+    enrol(released.root, "eve", "Dr eve", ["reviewer"], public, released.key("ada"), PASSPHRASE)
+    shutil.rmtree(released.root / "dossier/wine")
+    for words in (["--all"], ["wine"]):
+        gone = released.run("release", "verify", *words)
+        assert gone.code == INTEGRITY
+        assert "0 records, and when roster" in gone.err, gone.err
 
 
 def test_verify_is_held_to_fingerprint_and_head(released: Site) -> None:
