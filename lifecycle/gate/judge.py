@@ -151,19 +151,41 @@ def decision_of(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def to_record(verdict: Verdict) -> dict[str, Any]:
-    """A verdict as `dossier/<c>/verdicts/bN.json` keeps it; `from_record` reads it."""
-    return VERDICT.write(decision_of(verdict))
+def to_record(verdict: Verdict, classifier: str, weights: str) -> dict[str, Any]:
+    """A verdict as `dossier/<c>/verdicts/bN.json` keeps it; `from_record` reads it.
+
+    Args:
+        verdict: what was decided.
+        classifier: of which classifier.
+        weights: SHA-256 over parameters and buffers of the build that was judged.
+    """
+    return VERDICT.write({**decision_of(verdict), "classifier": classifier, "weights": weights})
 
 
-def from_record(value: object, where: str) -> Verdict:
+def from_record(value: object, where: str, build: int, classifier: str, weights: str) -> Verdict:
     """The verdict of a kept file: without sentences, which are made when it is judged again.
 
+    Args:
+        value: parsed JSON.
+        where: the file, for messages.
+        build: N of the build that it must be a verdict on.
+        classifier: whose verdict it must be.
+        weights: of that build. A record of before version 3 names neither classifier nor weights.
+
     Raises:
-        IntegrityError: it was changed.
+        IntegrityError: it was changed, or is a verdict on another build.
         UnusableInputError: a newer program wrote it.
     """
-    return verdict_of(VERDICT.read(value, where), where)
+    entry = VERDICT.read(value, where)
+    wanted = {"build": build, "classifier": classifier, "weights": weights}
+    for field, there in wanted.items():
+        if entry[field] not in (there, None):
+            raise IntegrityError(
+                f"{where} was changed: field {field}: {entry[field]}, and it stands as the verdict "
+                f"on b{build} of {classifier}; restore it from git, or run "
+                f"`dvc repro -f gate@{classifier}` for the current build"
+            )
+    return verdict_of(entry, where)
 
 
 def verdict_of(decision: Mapping[str, Any], where: str) -> Verdict:

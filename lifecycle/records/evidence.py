@@ -191,6 +191,16 @@ class VerdictV2(Decision, Record):
     """Version 2: what decides, with schema, program and rules."""
 
 
+class VerdictV3(VerdictV2):
+    """Version 3: with the classifier and the weights that were judged, null in an older one.
+
+    Verdicts of two classifiers on their first builds could have changed places before.
+    """
+
+    classifier: Name | None
+    weights: Digest | None
+
+
 # The criteria that lifecycle 0.1.0 knew: all of its verdicts were made by these.
 CRITERIA_V1 = (
     *("evidence", "data.validation", "pin", "policy.age", "recipe.blind", "tau", "holdout"),
@@ -207,6 +217,10 @@ def decision_of_v1(verdict: Value) -> Value:
     findings = [{key: one[key] for key in _DECIDES} for one in verdict["findings"]]
     kept = {key: verdict[key] for key in ("status", "basis", "build", "policy")}
     return {**kept, "rules": RULES_V1, "criteria": list(CRITERIA_V1), "findings": findings}
+
+
+def _verdict_of_v2(fields: Value) -> Value:
+    return {**fields, "classifier": None, "weights": None}
 
 
 def _threshold_of_v1(fields: Value) -> Value:
@@ -226,5 +240,10 @@ THRESHOLD = Format(
     digested=2,
 )
 VERDICT = Format(
-    "verdict", (VerdictV1, VerdictV2), VerdictV2, (decision_of_v1,), unmarked=True, digested=1
+    "verdict",
+    (VerdictV1, VerdictV2, VerdictV3),
+    VerdictV3,
+    (decision_of_v1, _verdict_of_v2),
+    unmarked=True,
+    digested=1,
 )

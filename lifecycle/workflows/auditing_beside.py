@@ -96,11 +96,10 @@ def _number(path: Path, suffix: str) -> int:
 def _verify_verdict(layout: Layout, number: int, judged: Sequence[Judged]) -> None:
     """A kept verdict is of a build, whole, and draws from its figures what was drawn and signed."""
     path = layout.verdicts / f"b{number}.json"
-    verdict = judging.from_record(read_record(path), str(path))
-    if verdict.build != number:
-        raise IntegrityError(f"{path} was changed; restore it from git")
     if not layout.build(number).is_dir():
         raise IntegrityError(f"{path}: there is no build b{number}; remove it or restore from git")
+    weights = kept.read_build(layout, number).weights
+    verdict = judging.from_record(read_record(path), str(path), number, layout.name, weights)
     for one in judged:
         same = one.case.build == number and _figures(one.verdict) == _figures(verdict)
         if same and one.verdict.findings != verdict.findings:

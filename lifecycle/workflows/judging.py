@@ -42,7 +42,8 @@ def judge_build(project: Project) -> None:
     """Judge the current build and keep the verdict, whatever it is."""
     verdict = judge_now(project)
     path = project.layout.verdicts / f"b{verdict.build}.json"
-    write_json(path, judging.to_record(verdict))
+    build = kept.read_build(project.layout, verdict.build)
+    write_json(path, judging.to_record(verdict, project.name, build.weights))
     write_json(project.layout.dossier / "metrics.json", metrics_of(project, verdict))
     say(f"{project.name} b{verdict.build}: {verdict.status.upper()} ({verdict.basis})")
 
@@ -133,13 +134,9 @@ def read_verdict(project: Project, build: Build) -> Verdict:
         IntegrityError: it was changed, or is a verdict on another build.
     """
     path = project.layout.verdicts / f"{build.name}.json"
-    verdict = judging.from_record(read_record(path), str(path))
-    if verdict.build != build.number:
-        raise IntegrityError(
-            f"{path} was changed: it is a verdict on b{verdict.build}; restore it from git, or run "
-            f"`dvc repro -f gate@{project.name}` for the current build"
-        )
-    return verdict
+    return judging.from_record(
+        read_record(path), str(path), build.number, project.name, build.weights
+    )
 
 
 def kept_verdict(project: Project, build: Build) -> Verdict:

@@ -471,13 +471,16 @@ def test_can_ever_show(n, words):
     assert (warning is None) if words is None else (words in warning)
 
 
+JUDGED = ("c", "e" * 64)
+
+
 def test_what_is_kept_is_the_decision_and_no_sentence():
     verdict = judge(Policy(critical=("A",)), evidence(TRUE, swapped(3)))
-    text = canonical_json(to_record(verdict))
-    back = from_record(json.loads(text), "v.json")
+    text = canonical_json(to_record(verdict, *JUDGED))
+    back = from_record(json.loads(text), "v.json", verdict.build, *JUDGED)
     assert back == verdict
     assert difference(back, verdict) is None
-    assert canonical_json(to_record(back)) == text
+    assert canonical_json(to_record(back, *JUDGED)) == text
     assert all(len(f.said) > 9 for f in verdict.findings)
     assert not any(f.said in text.decode() for f in verdict.findings)
 
@@ -495,13 +498,30 @@ def test_what_is_kept_is_the_decision_and_no_sentence():
     ],
 )
 def test_a_kept_verdict_is_read_strictly(change, words):
-    value = to_record(judge(Policy(), evidence(TRUE, swapped(40))))
+    value = to_record(judge(Policy(), evidence(TRUE, swapped(40))), *JUDGED)
+    place = ("v.json", value["build"], *JUDGED)
     change(value)
     with pytest.raises(IntegrityError, match="field digest"):
-        from_record(value, "v.json")
+        from_record(value, *place)
     body = {k: v for k, v in value.items() if k != "digest"}
     with pytest.raises(IntegrityError, match=words):
-        from_record({**body, "digest": digest_of(body)}, "v.json")
+        from_record({**body, "digest": digest_of(body)}, *place)
+
+
+@pytest.mark.parametrize(
+    ("place", "field"),
+    [
+        ((1, *JUDGED), "build"),
+        ((2, "other", JUDGED[1]), "classifier"),
+        ((2, "c", "f" * 64), "weights"),
+    ],
+)
+def test_a_verdict_on_another_build_is_none_on_this_one(place, field):
+    """Two files that changed places would each be whole."""
+    value = to_record(judge(Policy(), evidence(TRUE, swapped(0))), *JUDGED)
+    assert from_record(value, "v.json", 2, *JUDGED).build == 2
+    with pytest.raises(IntegrityError, match=f"field {field}"):
+        from_record(value, "v.json", *place)
 
 
 def test_two_verdicts_differ_where_something_decides():

@@ -92,6 +92,10 @@ def samples() -> Iterator[tuple[str, Format[Any], Any]]:
 def _unpublished() -> Iterator[tuple[Format[Any], dict[str, Any]]]:
     """Formats that no published version of the program wrote yet."""
     yield BY_KIND["run"], RUN
+    finding = {"criterion": "pin", "status": "pass", "figure": None, "limit": None, "bound": None}
+    decision = {"status": "pass", "basis": "identity", "build": 2, "rules": "gate/2",
+                "criteria": ["pin"], "findings": [finding], "policy": A}  # fmt: skip
+    yield BY_KIND["verdict"], {**decision, "classifier": "wine", "weights": A}
     yield BY_KIND["attempt"], {"weights": A, "version": "1", "k": 1, "policy": A}
     person = {"user": "ada", "name": "Dr Ada", "keyid": A, "public": "MCow", "roles": ["admin"],
               "active": True}  # fmt: skip
