@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lifecycle.domain.classifier import Policy
@@ -12,6 +13,7 @@ from lifecycle.domain.verdict import Finding, Verdict, worst
 from lifecycle.errors import IntegrityError
 from lifecycle.gate.criteria import COMPARED, level
 from lifecycle.gate.evidence import Evidence
+from lifecycle.gate.guarantee import guaranteed, needed_patients
 from lifecycle.gate.rules import NOW, RULES, criteria_of
 from lifecycle.records.evidence import VERDICT
 from lifecycle.records.format import plain, published
@@ -69,8 +71,18 @@ def judge(
         policy=policy_digest(policy),
         rules=rules,
         criteria=names,
-        shown=_shown(policy, evidence, [name for name, group in found.items() if not group]),
+        shown=_shown(
+            _as_read(policy, names),
+            evidence,
+            [name for name, group in found.items() if not group],
+        ),
     )
+
+
+def _as_read(policy: Policy, criteria: Sequence[str]) -> Policy:
+    """The policy as the rules read it: `gate/1` knew one meaning of p only."""
+    known = "consistency.cases" in criteria
+    return policy if known else replace(policy, consistency_of="patients")
 
 
 def policy_digest(policy: Policy) -> str:
@@ -207,6 +219,8 @@ def _shown(policy: Policy, evidence: Evidence, unused: list[str]) -> dict[str, A
     }
     shown |= _power(policy, evidence)
     if agreement is not None:
+        if evidence.basis in COMPARED:
+            shown["guaranteed"] = guaranteed(policy, agreement, level(policy, evidence))
         shown["names"] = list(agreement.names)
         shown["series"], shown["ever"] = plain(agreement.series), plain(agreement.ever)
         shown["discordant"] = [entry.case for entry in agreement.discordant]
@@ -221,6 +235,8 @@ def _power(policy: Policy, evidence: Evidence) -> dict[str, Any]:
     if units is None and evidence.frozen is not None:
         units = evidence.frozen.units
     needed = patients_needed(policy.p, a)
+    if evidence.agreement is not None:
+        needed = needed_patients(policy, evidence.agreement, a)
     warned = evidence.basis in COMPARED or evidence.basis == "first build"
     return {
         "patients_needed": needed,

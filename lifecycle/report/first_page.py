@@ -12,7 +12,7 @@ from lifecycle.report.margins import limits
 from lifecycle.report.source import Changes, ReportInput, Signature
 from lifecycle.report.tables import Cell, Kind, Table, table
 from lifecycle.report.text import NOTHING, listed, many, number, percent, plainly, short
-from lifecycle.report.words import SIGNS, criterion_words, unit_words
+from lifecycle.report.words import SIGNS, at_most, criterion_words
 
 CRITERIA = 14  # of the policy on the first page; those not passed stand first
 REASONS = 3  # criteria whose reason stands there too
@@ -100,10 +100,7 @@ def _share(agreement: Agreement) -> float | None:
 
 
 def _bound(agreement: Agreement) -> str:
-    return (
-        f"With {plainly(1 - agreement.a)} confidence at most {percent(agreement.series.upper)} of "
-        f"{unit_words(agreement)} like these would meet one."
-    )
+    return f"With {plainly(1 - agreement.a)} confidence {at_most(agreement)}."
 
 
 def _case(agreement: Agreement, one: Discordant) -> str:

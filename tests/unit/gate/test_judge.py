@@ -118,7 +118,7 @@ def test_a_perfect_rebuild_passes():
     assert verdict.shown["not_applicable"] == [
         "holdout", "auc.macro", "consistency.identity", "discordant.count", "critical", "gained",
         "margins",
-        "actions.count", "rehearsals", "frozen.amended",
+        "actions.count", "rehearsals", "consistency.cases", "frozen.amended",
     ]  # fmt: skip
     assert (verdict.shown["level"], verdict.shown["patients_needed"]) == (0.025, 72)
 
