@@ -42,16 +42,20 @@ def guaranteed(policy: Policy, agreement: Agreement, a: float | None) -> str:
     )
 
 
-def needed_patients(policy: Policy, agreement: Agreement, a: float) -> int:
+def needed_patients(policy: Policy, cases: int, units: int, a: float) -> int:
     """Patients without a discordant case that could show all that p is guaranteed of, at error a.
 
-    Of cases it takes about as many as it says: patients with as many cases each as those compared.
+    Of cases it takes about as many as it says: patients with as many cases each as those here.
+
+    Args:
+        policy: what is demanded.
+        cases: of the frozen set.
+        units: its patients or components.
+        a: one-sided error.
     """
     needed = patients_needed(policy.p, a)
-    if policy.consistency_of == "patients" or policy.most_cases == 1:
+    mean = cases / units if units else 0.0
+    if policy.consistency_of == "patients" or not 1.0 <= mean <= policy.most_cases != 1:
         return needed
-    mean = agreement.series.S / agreement.units
-    if mean > policy.most_cases:
-        return needed
-    cases = patients_for_cases(mean, policy.most_cases, allowed(policy.p), a)
-    return cases if policy.consistency_of == "cases" else max(needed, cases)
+    of_cases = patients_for_cases(mean, policy.most_cases, allowed(policy.p), a)
+    return of_cases if policy.consistency_of == "cases" else max(needed, of_cases)

@@ -82,12 +82,17 @@ def _discordant(data: ReportInput, agreement: Agreement, moved: str) -> Alert:
 
 
 def _lost(agreement: Agreement) -> str:
-    """Who lost the report that an earlier build gave: the worst pair."""
-    worst = max(agreement.candidate_pairs(), key=lambda pair: pair.lost.units, default=None)
-    if worst is None or not worst.lost.units:
+    """Who lost the report that an earlier build gave, multi-label a call of it: the worst pair."""
+    several = agreement.task == "multi"
+    gone = {
+        pair.reference: (pair.lost_yes if several else pair.lost).units
+        for pair in agreement.candidate_pairs()
+    }
+    worst = max(gone, key=lambda name: gone[name], default=None)
+    if worst is None or not gone[worst]:
         return ""
-    people = many(worst.lost.units, _unit(agreement))
-    return f" {people} lost the report that {worst.reference} gave."
+    people, what = many(gone[worst], _unit(agreement)), "a call" if several else "the report"
+    return f" {people} lost {what} that {worst} gave."
 
 
 def _unit(agreement: Agreement) -> str:

@@ -27,6 +27,7 @@ from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
 from lifecycle.errors import UsageError
 from lifecycle.stats.limits import as_written
@@ -37,7 +38,7 @@ Pattern = tuple[int, int, int]
 # Chosen by simulation beforehand (`benchmarks/soundness.py`): bold bets, which are best where
 # nearly nothing is discordant, and timid ones, where the rate is not far below the limit.
 _EIGHTHS = (2, 4, 6, 7, 8)  # c = 1/4, 1/2, 3/4, 7/8 and 1, with equal weights
-_HALVINGS = 60
+_HALVINGS = 50  # not so many that the last limit tried would be 1
 
 
 def _checked(patterns: Sequence[Pattern], most: int, a: float) -> list[Pattern]:
@@ -102,28 +103,41 @@ def case_bound(patterns: Sequence[Pattern], most: int, a: float) -> float:
     discordant = sum(d * n for _, d, n in counted)
     if cases == discordant:
         return 1.0
-    table = np.array(counted, dtype=np.float64)
+    r, d, n = np.array(counted, dtype=np.float64).T
     low, high = discordant / cases, 1.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        if _log_wealth(table, most, middle) >= -math.log(a):
+        if log_wealth(r, d, n, most, middle) >= -math.log(a):
             high = middle
         else:
             low = middle
     return high
 
 
-def _log_wealth(table: NDArray[np.float64], most: int, q: float) -> float:
-    """Logarithm of the mean of W(c, q) over the bets; `table` has columns r, d, n."""
-    r, d, n = table.T
-    lost = (d - q * r) / ((1.0 - q) * most) if q < 1.0 else np.where(d < r, -np.inf, r / most)
-    bets = np.array(_EIGHTHS) / 8.0
-    with np.errstate(divide="ignore"):  # a bet of all that is lost leaves nothing: log 0
-        logs = np.log1p(np.maximum(-np.outer(bets, lost), -1.0)) @ n
-    top = float(logs.max())
-    if not math.isfinite(top):
-        return top
-    return top + math.log(math.fsum(np.exp(logs - top).tolist()) / len(bets))
+def log_wealth(
+    r: NDArray[np.float64], d: NDArray[np.float64], n: NDArray[np.float64], most: int, q: float
+) -> NDArray[np.float64]:
+    """Natural logarithm of the mean of W(c, q) over the bets, in floating point.
+
+    Args:
+        r: (k,) cases of a patient, at most `most`.
+        d: (k,) of them discordant.
+        n: (..., k) how many patients have these; one result for each row.
+        most: cases that a patient can have.
+        q: limit, within (0, 1).
+
+    Returns:
+        (...) float64; -inf where every bet has lost all.
+    """
+    lost = (d - q * r) / ((1.0 - q) * most)
+    factors = np.maximum(1.0 - np.outer(lost, _EIGHTHS) / 8.0, 0.0)
+    with np.errstate(divide="ignore"):
+        logs = np.log(factors)
+    # 0 times the logarithm of 0: nobody has lost all there
+    gone = np.isneginf(logs)
+    found = n @ np.where(gone, 0.0, logs)
+    found = np.where(n @ gone > 0, -np.inf, found)
+    return np.asarray(logsumexp(found, axis=-1) - math.log(len(_EIGHTHS)))
 
 
 def patients_for_cases(mean: float, most: int, limit: float, a: float) -> int:
@@ -144,7 +158,8 @@ def patients_for_cases(mean: float, most: int, limit: float, a: float) -> int:
         raise UsageError(f"{mean!r} of {most} cases, limit {limit!r} or level {a!r} is no such")
 
     def enough(m: int) -> bool:
-        return _log_wealth(np.array([[mean, 0.0, m]]), most, limit) >= -math.log(a)
+        one, none, all_of_them = np.array([[mean], [0.0], [m]], dtype=np.float64)
+        return bool(log_wealth(one, none, all_of_them, most, limit) >= -math.log(a))
 
     high = 1
     while not enough(high):

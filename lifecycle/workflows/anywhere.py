@@ -142,7 +142,7 @@ def _told(agreement: agreeing.Agreement, policy: Policy, a: float, status: Statu
     if agreement.by_subgroup:
         lines += ["", "per subgroup", *_table(list(agreement.by_subgroup))]
     lines += ["", *_cases(agreement)]
-    needed = needed_patients(policy, agreement, a)
+    needed = needed_patients(policy, agreement.series.S, agreement.units, a)
     lines.append(
         f"{SHOWN[status]}: consistency {policy.p:g} at error {a:g}; without a single discordant "
         f"case it takes {needed} reported {unit}, here are {agreement.series.m}"

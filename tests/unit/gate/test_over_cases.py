@@ -13,7 +13,7 @@ from lifecycle.domain.predictions import Calls, Cutoffs
 from lifecycle.errors import IntegrityError
 from lifecycle.gate.criteria import judge_cases, judge_stated
 from lifecycle.gate.evidence import Evidence, HoldoutFigures, frozen_figures
-from lifecycle.gate.judge import judge
+from lifecycle.gate.judge import can_ever_show, judge
 from lifecycle.gate.rules import NOW, RULES, criteria_of
 from lifecycle.records.evidence import CRITERIA_V1
 from lifecycle.stats.betting import case_bound
@@ -202,3 +202,33 @@ def test_a_comparison_from_anywhere_is_judged_alike():
     for of, kinds in (("patients", 3), ("cases", 3), ("both", 6)):
         policy = Policy(consistency_of=of, most_cases=10)
         assert len(judge_stated(policy, agreement, 0.025)) == kinds
+
+
+@pytest.mark.parametrize(
+    ("of", "most", "patients", "cases", "words"),
+    [
+        ("both", 1, 72, 72, None),
+        ("both", 1, 72, None, None),
+        ("both", 2, 176, 176, "consistency 0.95 needs 177"),
+        ("both", 2, 177, 177, None),
+        ("patients", 2, 72, 72, None),
+        ("cases", 3, 72, 216, "needs 90"),
+        ("both", 3, 90, 270, None),
+        ("both", 1, 100, 101, "`policy.most_cases` allows for"),
+        ("patients", 1, 100, 101, None),
+        ("both", 2, 300, 601, "more than the 2"),
+    ],
+)
+def test_a_set_that_can_never_show_it_is_seen_beforehand(of, most, patients, cases, words):
+    policy = Policy(consistency_of=of, most_cases=most)
+    warning = can_ever_show(policy, patients, cases)
+    assert (warning is None) if words is None else (words in warning)
+
+
+def test_a_first_build_is_told_what_its_set_cannot_show():
+    alone = {"build": 1, "basis": "first build", "attempt": 0, "agreement": None}
+    verdict = judge(Policy(**LOOSE), evidence(MIXED, **alone))
+    assert "policy.most_cases" in verdict.shown["warning"]
+    stated = judge(Policy(most_cases=10, **LOOSE), evidence(MIXED, **alone))
+    assert stated.shown["patients_needed"] > 300
+    assert "a rebuild can only be inconclusive" in stated.shown["warning"]
