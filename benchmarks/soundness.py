@@ -29,11 +29,13 @@ from typing import Any
 import numpy as np
 from benching import at_least, leave_with, parsed, rhythms
 from benching.clusters import CANDIDATES, SIZES, WHO, Law, betting, law_of, over_patients, pmf
-from benching.rhythms import verdict
+from benching.rhythms import verdicts as made
 from numpy.typing import NDArray
 
 from lifecycle.domain.classifier import Policy
 from lifecycle.domain.predictions import Calls
+from lifecycle.gate.rules import NOW
+from lifecycle.records.evidence import RULES_V1
 from lifecycle.stats.betting import below
 from lifecycle.stats.intervals import allowed, attempt_level, clopper_pearson, upper_bounds
 from lifecycle.stats.limits import allowed_exactly
@@ -201,7 +203,8 @@ def calls_of(called: NDArray[np.intp], patients: tuple[str, ...]) -> Calls:
 
 def whole_gate(before: Calls, now: Calls, attempt: int, **policy: Any) -> str:
     """The status of the product's own verdict."""
-    return verdict(before, now, attempt, Policy(p=0.95, alpha=ALPHA, **policy)).status
+    (found,) = made(before, now, attempt, Policy(p=0.95, alpha=ALPHA, **policy))
+    return found.status
 
 
 Rebuild = Callable[[NDArray[np.intp], tuple[str, ...], np.random.Generator], NDArray[np.intp]]
@@ -302,7 +305,7 @@ def repeated(effort: Effort, rng: np.random.Generator, worst: list[tuple[Any, ..
     """Up to ten attempts in the worst cells, attempt k at alpha / 2^k."""
     runs, sound = effort.of(20_000, 200_000), True
     print(f"The same, rebuilding until it passes: {runs:,} series a row")
-    print("   p     n   cases/pat.  who flips     rho   1, 2, 5 and 10 attempts")
+    print("   p     n  cases/pat.     who flips   rho   1, 2, 5 and 10 attempts")
     for _, p, n, size, who, rho in worst:
         law = law_of(size, allowed(p), rho, who)
         ever, seen = np.zeros(runs, bool), []
@@ -333,14 +336,14 @@ def candidates(effort: Effort, rng: np.random.Generator) -> bool:
     }
     print(f"Tests of the rate over cases at a = {ALPHA:g}: worst size of {len(grid)} cells, and")
     print("power at p = 0.95, first attempt, of a rebuild that is 99.5% consistent (rho = 0.5)")
-    print(f"{'':34} size      " + "  ".join(f"{size} {n}" for size, n in likely))
+    print(f"{'':34}    size" + "".join(f"{f'{size} {n}':>11}" for size, n in likely))
     for name, test in CANDIDATES.items():
         size = max(float(test(law, law.draw(n, runs, rng), q, ALPHA).mean()) for n, law, q in grid)
         shown = [
-            f"{100 * test(law, law.draw(n, runs, rng), 0.05, ALPHA / 2).mean():8.0f}%"
+            f"{100 * test(law, law.draw(n, runs, rng), 0.05, ALPHA / 2).mean():10.0f}%"
             for (_, n), law in likely.items()
         ]
-        print(f"{name:34} {100 * size:6.2f}%  {''.join(shown)}")
+        print(f"{name:34} {100 * size:6.2f}%{''.join(shown)}")
     print()
     return True  # the chosen one is held to its level by `cases`
 
@@ -391,11 +394,10 @@ def _sides(kind: Sides, n: int, policy: Policy, rng: np.random.Generator) -> lis
     values = rhythms.logits(n, rng)
     before = rhythms.calls_of(rhythms.states(values))
     now = rhythms.calls_of(kind(values, rng))
-    made = verdict(before, now, 1, policy)
-    passed = {finding.criterion: finding.status == "pass" for finding in made.findings}
-    old = verdict(before, now, 1, policy, "gate/1")
+    today, old = made(before, now, 1, policy, NOW, RULES_V1)
+    passed = {finding.criterion: finding.status == "pass" for finding in today.findings}
     both = passed["lost.yes:b1"], passed["lost.no:b1"]
-    return [*both, made.status == "pass", old.status == "pass"]
+    return [*both, today.status == "pass", old.status == "pass"]
 
 
 def power(effort: Effort, rng: np.random.Generator) -> bool:

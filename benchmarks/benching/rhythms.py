@@ -67,8 +67,10 @@ def calls_of(state: States) -> Calls:
     return Calls(ids, ids, ("",) * len(ids), classes, state, top, 0, "multi")
 
 
-def verdict(before: Calls, now: Calls, attempt: int, policy: Policy, rules: str = NOW) -> Verdict:
-    """The product's own path from calls to a verdict, of one or several labels."""
+def verdicts(
+    before: Calls, now: Calls, attempt: int, policy: Policy, *rules: str
+) -> tuple[Verdict, ...]:
+    """The product's own path from calls to a verdict, by each of the rules (today's where none)."""
     agreement = agree(Series(("b1", "b2"), (before, now)), attempt_level(policy.alpha, attempt))
     single = before.task == "single"
     k = len(before.classes)
@@ -89,4 +91,4 @@ def verdict(before: Calls, now: Calls, attempt: int, policy: Policy, rules: str 
         origin="simulated",
         task=before.task,
     )
-    return judge(policy, evidence, rules)
+    return tuple(judge(policy, evidence, one) for one in rules or (NOW,))
