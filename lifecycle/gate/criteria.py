@@ -482,8 +482,9 @@ def _why_of_cases(figures: Figures, most: int, limit: float, a: float) -> str:
     needed = patients_needed(1.0 - limit, a)
     if most > 1:
         needed = patients_for_cases(mean, most, limit, a)
+    each = "one case" if mean == 1.0 else f"{mean:.3g} cases"
     return (
-        f"About {needed} patients with {mean:.3g} cases each, none of them discordant, could show "
+        f"About {needed} patients with {each} each, none of them discordant, could show "
         f"it at this attempt where a patient can have {most}; here are {figures.m}."
     )
 

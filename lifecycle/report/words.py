@@ -174,9 +174,10 @@ def at_most(agreement: Agreement) -> str:
     bound, who = percent(agreement.series.upper), unit_words(agreement)
     if agreement.largest <= 1:
         return f"at most {bound} of {who} like these would meet a contradiction"
+    one = "patient" if agreement.unit == "patient" else "component"
     return (
-        f"at most {bound} of the reported cases of one of {who} like these would be contradicted, "
-        "on average over them"
+        f"at most {bound} of a {one}'s reported cases would be contradicted, on average over {who} "
+        "like these"
     )
 
 

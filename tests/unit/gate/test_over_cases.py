@@ -108,7 +108,7 @@ def test_cases_at_their_limit(n):
     assert (own.bound <= 0.05) == (n >= 177)
     assert verdict.shown["patients_needed"] == 177
     if n < 177:
-        assert "About 177 patients with 1 cases each" in own.said
+        assert "About 177 patients with one case each" in own.said
 
 
 def test_with_one_case_each_the_two_are_the_same():
