@@ -6,16 +6,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from lifecycle.consistency.agree import Series, agree, from_json, to_json
 from lifecycle.domain.classifier import Policy
+from lifecycle.domain.digests import digest_of
 from lifecycle.domain.predictions import Calls, Cutoffs
 from lifecycle.errors import IntegrityError
 from lifecycle.gate.criteria import judge_cases, judge_stated
 from lifecycle.gate.evidence import Evidence, HoldoutFigures, frozen_figures
-from lifecycle.gate.judge import can_ever_show, judge
+from lifecycle.gate.judge import can_ever_show, judge, policy_digest
 from lifecycle.gate.rules import NOW, RULES, criteria_of
 from lifecycle.records.evidence import CRITERIA_V1
+from lifecycle.records.format import published, value_of
+from lifecycle.records.settings import PolicyRecord, PolicyRecordV2
 from lifecycle.stats.betting import case_bound
 from lifecycle.stats.intervals import patients_needed
 
@@ -232,3 +236,40 @@ def test_a_first_build_is_told_what_its_set_cannot_show():
     stated = judge(Policy(most_cases=10, **LOOSE), evidence(MIXED, **alone))
     assert stated.shown["patients_needed"] > 300
     assert "a rebuild can only be inconclusive" in stated.shown["warning"]
+
+
+LATE = [{"consistency_of": "patients"}, {"consistency_of": "cases"}, {"most_cases": 2},
+        {"delta_no": 0.2}]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", LATE)
+def test_a_case_keeps_what_is_stated_and_leaves_out_what_is_not(change):
+    plain, stated = Policy(), Policy(**change)
+    kept = published(stated, PolicyRecordV2)
+    assert set(kept) - set(published(plain, PolicyRecordV2)) == set(change)
+    PolicyRecordV2.model_validate(kept)
+    assert value_of(Policy, kept) == stated
+    # what was kept before there were these keys is read as the same policy, by the same bytes
+    before = published(plain, PolicyRecord)
+    assert before == published(plain, PolicyRecordV2)
+    assert value_of(Policy, before) == plain
+    assert (
+        policy_digest(stated)
+        != policy_digest(plain)
+        == digest_of(
+            {
+                k: v
+                for k, v in before.items()
+                if k not in ("small_classes", "min_macro_auc", "signatures")
+            }
+        )
+    )
+    with pytest.raises(ValidationError, match="extra"):
+        PolicyRecord.model_validate(published(stated, PolicyRecord))
+
+
+def test_impossible_numbers_are_no_policy():
+    kept = published(Policy(most_cases=2), PolicyRecordV2)
+    for wrong in ({"most_cases": 0}, {"most_cases": 1.5}, {"consistency_of": "all"}):
+        with pytest.raises(ValidationError):
+            PolicyRecordV2.model_validate({**kept, **wrong})
