@@ -23,7 +23,7 @@ LEVELS = (0.05, 0.025, 0.0125)
 
 
 def test_every_block_is_known() -> None:
-    assert set(BLOCKS) == {"candidates", "lost", "cases", "power"}
+    assert set(BLOCKS) == {"attempts", "candidates", "lost", "cases", "power"}
     assert PAGE.count("<!-- benchmark:") == len(BLOCKS)
     for part in BLOCKS:
         assert f"python benchmarks/soundness.py --only {part}" in PAGE
