@@ -175,3 +175,15 @@ def test_without_an_agreement_or_a_level():
     assert {f.status for f in findings(none).values()} == {"inconclusive"}
     first = judge(Policy(**LOOSE), replace(given, basis="first build", agreement=None))
     assert not findings(first)
+
+
+def test_each_side_has_its_own_limit():
+    before = rhythms(200, afib=100)
+    now = opened(opened(before, slice(15), 1), slice(100, 115), 1)
+    policy = Policy(critical=("AFIB",), delta=0.3, delta_no=0.1, **LOOSE)
+    found = findings(judge(policy, evidence(before, now)))
+    assert found["lost.yes:b1:AFIB"].status == "pass"
+    assert (found["lost.no:b1:AFIB"].status, found["lost.no:b1:AFIB"].limit) == ("fail", 0.1)
+    other = findings(judge(replace(policy, delta=0.1, delta_no=0.3), evidence(before, now)))
+    assert (other["lost.yes:b1:AFIB"].status, other["lost.yes:b1"].limit) == ("fail", 0.1)
+    assert (other["lost.no:b1:AFIB"].status, other["lost.no:b1"].limit) == ("pass", 0.3)

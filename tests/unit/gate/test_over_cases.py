@@ -273,3 +273,28 @@ def test_impossible_numbers_are_no_policy():
     for wrong in ({"most_cases": 0}, {"most_cases": 1.5}, {"consistency_of": "all"}):
         with pytest.raises(ValidationError):
             PolicyRecordV2.model_validate({**kept, **wrong})
+
+
+def test_one_case_more_than_stated_is_too_many():
+    for most, sizes in ((1, [1] * 400 + [2]), (2, [1] * 400 + [3])):
+        policy = Policy(consistency_of="cases", most_cases=most, **LOOSE)
+        own = found(judge(policy, evidence(sizes)), "consistency.cases")["consistency.cases.series"]
+        assert (own.status, own.bound) == ("inconclusive", None)
+        stated = replace(policy, most_cases=most + 1)
+        enough = found(judge(stated, evidence(sizes)), "consistency.cases")
+        assert enough["consistency.cases.series"].status == "pass"
+
+
+def test_the_bound_of_a_pass_is_the_bound_and_not_the_limit():
+    policy = Policy(consistency_of="cases", most_cases=3, **LOOSE)
+    own = found(judge(policy, evidence([1] * 400 + [3])), "consistency.cases")
+    bound = own["consistency.cases.series"].bound
+    assert bound == case_bound(((1, 0, 400), (3, 0, 1)), 3, 0.025) < 0.05
+
+
+def test_patterns_that_hide_discordant_cases_show_nothing():
+    agreement = evidence(MIXED, TENTHS[:10]).agreement
+    hidden = replace(agreement.series, patterns=((1, 0, 270), (10, 0, 30)))
+    policy = Policy(consistency_of="cases", most_cases=10)
+    found_one = judge_cases(policy, replace(agreement, series=hidden), 0.3)[0]
+    assert (found_one.status, found_one.bound) == ("inconclusive", None)
