@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from lifecycle.cli.numbers import Number
+from lifecycle.cli.numbers import Number, WholeRange
 
 
 @click.group("consistency")
@@ -26,18 +27,24 @@ def command() -> None:
 @click.option("--alpha", type=Number(), default=0.05, show_default=True, help="Level of the bound.")
 @click.option("--tolerance", type=Number(), default=1e-6, show_default=True, help="Of rows' sums.")
 @click.option("--unit", type=click.Choice(["patient", "component"]), default="patient")
+@click.option(
+    "--of",
+    "consistency_of",
+    type=click.Choice(["patients", "cases", "both"]),
+    default="both",
+    show_default=True,
+    help="What p is guaranteed of.",
+)
+@click.option(
+    "--most-cases",
+    type=WholeRange(min=1),
+    default=1,
+    show_default=True,
+    help="Cases that one patient can have.",
+)
 @click.option("--discordant", type=click.Path(path_type=Path), help="Write the cases to this CSV.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
-def predictions(
-    files: tuple[Path, ...],
-    tau: float,
-    p: float,
-    alpha: float,
-    tolerance: float,
-    unit: str,
-    discordant: Path | None,
-    as_json: bool,
-) -> int:
+def predictions(files: tuple[Path, ...], as_json: bool, **asked: Any) -> int:
     """Compare predictions from anywhere: CSV or Parquet, oldest build first, no project needed.
 
     Columns: case_id, optional patient_id, one column per class. Exit 0 where consistency p is
@@ -47,8 +54,7 @@ def predictions(
     """
     from lifecycle.workflows.anywhere import Question, compare_files
 
-    question = Question(files, tau, p, alpha, tolerance, unit, discordant)
-    text, code = compare_files(question, as_json)
+    text, code = compare_files(Question(files, **asked), as_json)
     click.echo(text)
     return code
 

@@ -20,13 +20,16 @@ from lifecycle.consistency.figures import (
     Codes,
     Figures,
     Lost,
+    LostNo,
     Mask,
     States,
     Unit,
     any_cell,
     count,
     count_lost,
+    count_lost_no,
     ever_cells,
+    largest_unit,
     series_cells,
     unit_codes,
 )
@@ -79,6 +82,9 @@ class Pair:
         by_class: the same over cases that either calls of that class.
         lost: reports of the reference that the candidate does not make.
         lost_by_class: the same of each class that the reference calls.
+        lost_yes: cases of which the reference calls a class and the candidate leaves it open.
+        lost_no: exclusions of the reference that the candidate leaves open.
+        lost_no_by_class: cases of which it rules the class out, and the candidate leaves it open.
         gained: reports of the candidate that the reference does not make.
         argmax_changes: cases whose highest-scored class differs, reported or not.
         directions: discordant cases by what the two say, `reference call -> candidate call`.
@@ -91,6 +97,9 @@ class Pair:
     by_class: tuple[Figures, ...]
     lost: Lost
     lost_by_class: tuple[Lost, ...]
+    lost_yes: Lost
+    lost_no: LostNo
+    lost_no_by_class: tuple[Lost, ...]
     gained: Lost
     argmax_changes: int
     directions: Mapping[str, int]
@@ -145,6 +154,7 @@ class Agreement:
         unit: what counts as one.
         a: level at which the bounds were taken (the gate takes its own).
         units: patients or components on the frozen set.
+        largest: cases of the one of them that has most.
         series: R = cases that every build reports (the paper's figure).
         ever: contradictions between any two builds, over cases that two report.
         pairs: all pairs.
@@ -164,6 +174,7 @@ class Agreement:
     unit: Unit
     a: float
     units: int
+    largest: int
     series: Figures
     ever: Figures
     pairs: tuple[Pair, ...]
@@ -225,6 +236,7 @@ def agree(
         unit=unit,
         a=a,
         units=len(np.unique(codes)),
+        largest=largest_unit(codes),
         series=count("series", cells, codes, a),
         ever=count("ever", ever, codes, a),
         pairs=_pairs(series, codes, a, candidate),
@@ -365,13 +377,23 @@ def _pair(series: Series, before: int, now: int, codes: Codes, a: float) -> Pair
         figures=count(f"{series.names[before]} and {series.names[now]}", cells, codes, a),
         by_class=_by_class(states, old.classes, codes, a, "series"),
         lost=count_lost("all", any_cell(old.state != 0), any_cell(lost), codes, a),
-        lost_by_class=tuple(
-            count_lost(name, yes, yes & lost[:, j], codes, a)
-            for j, (name, yes) in enumerate(zip(old.classes, (old.state == 1).T, strict=True))
+        lost_by_class=_lost_of(1, old, lost, codes, a),
+        lost_yes=count_lost(
+            "yes", any_cell(old.state == 1), any_cell(lost & (old.state == 1)), codes, a
         ),
+        lost_no=count_lost_no(old.state == -1, lost & (old.state == -1), codes, a),
+        lost_no_by_class=_lost_of(-1, old, lost, codes, a),
         gained=count_lost("all", any_cell(new.state != 0), any_cell(gained), codes, a),
         argmax_changes=int(np.count_nonzero(old.argmax != new.argmax)),
         directions=_directions(old, new, any_cell(cells.discordant)),
+    )
+
+
+def _lost_of(side: int, old: Calls, lost: Mask, codes: Codes, a: float) -> tuple[Lost, ...]:
+    """Reports of one side (1 yes, -1 no) that are lost, of each class."""
+    return tuple(
+        count_lost(name, said, said & lost[:, j], codes, a)
+        for j, (name, said) in enumerate(zip(old.classes, (old.state == side).T, strict=True))
     )
 
 

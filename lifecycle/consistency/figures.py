@@ -18,6 +18,7 @@ from annotated_types import Predicate
 from numpy.typing import NDArray
 
 from lifecycle.domain.limits import NOT_KEPT, STRICT
+from lifecycle.stats.betting import Pattern
 from lifecycle.stats.intervals import upper_bound, wilson
 
 Unit = Literal["patient", "component"]
@@ -60,6 +61,8 @@ class Figures:
         exact: Z as numerator and denominator, before any rounding; in no file, and None in
             figures that were read from one. What is held against a limit is held by it
             (`stats.limits.exceeds`).
+        patterns: how many units have r cases in R of which d are discordant, sorted; in no file, as
+            `exact`. What is guaranteed of cases rests on them (`stats.betting`).
     """
 
     __pydantic_config__ = STRICT
@@ -85,6 +88,9 @@ class Figures:
     exact: Annotated[tuple[int, int] | None, Predicate(_absent)] = field(
         default=None, compare=False, repr=False, metadata=NOT_KEPT
     )
+    patterns: Annotated[tuple[Pattern, ...] | None, Predicate(_absent)] = field(
+        default=None, compare=False, repr=False, metadata=NOT_KEPT
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +114,33 @@ class Lost:
     reported_units: int
     rate: float | None
     upper: float
+
+
+@dataclass(frozen=True, slots=True)
+class LostNo:
+    """Exclusions of one build (a class ruled out of a case) that another leaves open.
+
+    A patient has many of them, so each weighs as its share of the patient's own.
+
+    Attributes:
+        cells, excluded_cells: exclusions left open, exclusions made, in (case, class) cells.
+        m: units with an exclusion.
+        Z: sum over them of the share of their exclusions that is left open.
+        rate: Z / m, None where m = 0.
+        upper: U(Z, m, a).
+        exact: Z before any rounding, as in `Figures`; in no file.
+    """
+
+    __pydantic_config__ = STRICT
+    cells: int
+    excluded_cells: int
+    m: int
+    Z: float
+    rate: float | None
+    upper: float
+    exact: Annotated[tuple[int, int] | None, Predicate(_absent)] = field(
+        default=None, compare=False, repr=False, metadata=NOT_KEPT
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -187,7 +220,25 @@ def count(name: str, cells: Cells, unit: Codes, a: float) -> Figures:
         upper_any=upper_bound(units_any, m, a),
         wilson=wilson(D, R, SHOWN_ALPHA),
         exact=exact_sum(in_r, in_d, unit).as_integer_ratio(),
+        patterns=patterns_of(in_r, in_d, unit),
     )
+
+
+def patterns_of(in_r: Mask, in_d: Mask, unit: Codes) -> tuple[Pattern, ...]:
+    """How many units have r cases that count, d of them discordant: (r, d, units), sorted.
+
+    Units without a case that counts are left out; the arguments are those of `exact_sum`.
+    """
+    r = np.bincount(unit[in_r])
+    d = np.bincount(unit[in_d & in_r], minlength=len(r))
+    pairs, units = np.unique(np.stack([r, d])[:, r > 0], axis=1, return_counts=True)
+    rows = zip(*pairs.tolist(), units.tolist(), strict=True)
+    return tuple((int(cases), int(discordant), int(n)) for cases, discordant, n in rows)
+
+
+def largest_unit(unit: Codes) -> int:
+    """Cases of the unit that has most of them; 0 where there is no case."""
+    return int(np.bincount(unit).max(initial=0))
 
 
 def count_lost(name: str, reported: Mask, lost: Mask, unit: Codes, a: float) -> Lost:
@@ -202,6 +253,31 @@ def count_lost(name: str, reported: Mask, lost: Mask, unit: Codes, a: float) -> 
         rate=units / m if m else None,
         upper=upper_bound(units, m, a),
     )
+
+
+def count_lost_no(excluded: Mask, opened: Mask, unit: Codes, a: float) -> LostNo:
+    """Exclusions that are lost; both masks are (n, k) cells, `opened` within `excluded`."""
+    r = _cells_of_units(excluded, unit)
+    d = _cells_of_units(opened, unit)
+    there = r > 0
+    m, exact = _n(there), _share_sum(r[there], d[there])
+    Z = min(float(exact), float(m))
+    return LostNo(
+        cells=_n(opened),
+        excluded_cells=_n(excluded),
+        m=m,
+        Z=Z,
+        rate=Z / m if m else None,
+        upper=upper_bound(Z, m, a),
+        exact=exact.as_integer_ratio(),
+    )
+
+
+def _cells_of_units(cells: Mask, unit: Codes) -> NDArray[np.int64]:
+    """Marked cells of each unit."""
+    found = np.zeros(int(unit.max(initial=-1)) + 1, dtype=np.int64)
+    np.add.at(found, unit, np.count_nonzero(cells, axis=1))
+    return found
 
 
 def unit_codes(patients: Sequence[str], groups: Sequence[str], unit: Unit) -> Codes:
@@ -238,6 +314,11 @@ def exact_sum(in_r: Mask, in_d: Mask, unit: Codes) -> Fraction:
     """
     r = np.bincount(unit[in_r])
     d = np.bincount(unit[in_d & in_r], minlength=len(r))
+    return _share_sum(r, d)
+
+
+def _share_sum(r: NDArray[np.int64], d: NDArray[np.int64]) -> Fraction:
+    """The sum of d / r, exactly."""
     # units with the same r are added up first: there are few different ones
     return sum(
         (Fraction(int(d[r == cases].sum()), int(cases)) for cases in np.unique(r[d > 0])),

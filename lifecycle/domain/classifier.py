@@ -347,7 +347,13 @@ class Policy:
     Attributes:
         p: longitudinal consistency to show.
         alpha: error of a false pass over all attempts; attempt k is tested at alpha / 2^k.
-        delta: largest share of patients whose report may be lost.
+        consistency_of: what p is guaranteed of: `patients` (the mean over patients of the
+            consistent share of their cases), `cases` (the share of all cases, as the definition
+            has it), or `both`. With one case a patient the two are the same.
+        most_cases: cases that one patient (or component) can have; needed for what is guaranteed
+            of cases, and stated beforehand.
+        delta: largest share of patients whose report may be lost; multi-label: whose call, a `yes`.
+        delta_no: multi-label: largest mean share of a patient's exclusions that may be lost.
         unit: `patient`, or `component` (patients that share a slide count as one).
         max_discordant: plain limit on discordant cases, beside the tests.
         max_gained: plain limit on reports gained.
@@ -370,7 +376,10 @@ class Policy:
     __pydantic_config__ = STRICT
     p: OpenShare = 0.95
     alpha: OpenShare = 0.05
+    consistency_of: Literal["patients", "cases", "both"] = "both"
+    most_cases: Count = 1
     delta: OpenShare = 0.10
+    delta_no: OpenShare = 0.10
     unit: Literal["patient", "component"] = "patient"
     max_discordant: Annotated[int, Ge(0)] | None = None
     max_gained: Annotated[int, Ge(0)] | None = None

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 
 from lifecycle.consistency.agree import Agreement, Pair
 from lifecycle.consistency.calls import REFUSED_NO, REFUSED_YES
-from lifecycle.consistency.figures import Figures, Lost
+from lifecycle.consistency.figures import Figures, Lost, LostNo
 from lifecycle.domain.classifier import Policy
 from lifecycle.domain.verdict import Finding, Status
 from lifecycle.gate.evidence import Evidence, MarginCounts
+from lifecycle.stats.betting import below, case_bound, patients_for_cases
 from lifecycle.stats.intervals import allowed, attempt_level, patients_needed, upper_bound
 from lifecycle.stats.limits import allowed_exactly, as_written, exceeds
 
@@ -376,14 +379,129 @@ def judge_consistency(
     return tuple(found)
 
 
+def over_patients(policy: Policy, evidence: Evidence) -> Findings:
+    """`consistency`, where the policy has p guaranteed of patients."""
+    return () if policy.consistency_of == "cases" else consistency(policy, evidence, exact=True)
+
+
+def over_cases(policy: Policy, evidence: Evidence) -> Findings:
+    """The case-level rate |D| / |R|, where the policy has p guaranteed of cases."""
+    if policy.consistency_of == "patients":
+        return ()
+    agreement = _compared(evidence)
+    if agreement is None:
+        return _missing(evidence, "consistency.cases")
+    return judge_cases(policy, agreement, level(policy, evidence))
+
+
+def judge_stated(policy: Policy, agreement: Agreement, a: float | None) -> Findings:
+    """The consistency tests alone, of patients and of cases as the policy has it."""
+    patients = () if policy.consistency_of == "cases" else judge_consistency(policy, agreement, a)
+    return (*patients, *judge_cases(policy, agreement, a))
+
+
+def judge_cases(policy: Policy, agreement: Agreement, a: float | None) -> Findings:
+    """The tests of the case-level rate: series, the candidate against each, and ever.
+
+    Holds: none where the policy wants patients only, nor where `both` are wanted and are the same
+    because every patient has one case: the test of patients is the test of cases then.
+    """
+    if policy.consistency_of == "patients" or _said_of_both(policy, agreement):
+        return ()
+    tables = {"series": agreement.series}
+    tables |= {f"pair:{p.reference}": p.figures for p in agreement.candidate_pairs()}
+    tables |= {"ever": agreement.ever}
+    return tuple(
+        _of_cases(f"consistency.cases.{kind}", figures, policy, agreement, a)
+        for kind, figures in tables.items()
+    )
+
+
+def one_case_each(policy: Policy, agreement: Agreement) -> bool:
+    """Whether patients and cases are the same: no patient has two, here and as stated."""
+    return policy.most_cases == 1 and agreement.largest <= 1
+
+
+def _said_of_both(policy: Policy, agreement: Agreement) -> bool:
+    return policy.consistency_of == "both" and one_case_each(policy, agreement)
+
+
+def _of_cases(
+    criterion: str, figures: Figures, policy: Policy, agreement: Agreement, a: float | None
+) -> Finding:
+    """Pass if the rate over cases is shown below 1 - p; fail if D/R exceeds it."""
+    limit, most = allowed(policy.p), policy.most_cases
+    if not _possible(figures) or not _patterned(figures):
+        said = "The figures of this comparison are impossible; compare the builds again."
+        return Finding(criterion, "inconclusive", None, limit, None, said)
+    if figures.m == 0:
+        said = "No case is reported by the builds compared: there is nothing to show it on."
+        return Finding(criterion, "inconclusive", None, limit, None, said)
+    rate = figures.D / figures.R
+    head = (
+        f"{figures.D} of {figures.R} cases that are reported are discordant "
+        f"({figures.m} patients or components with at most {most} each)"
+    )
+    more = exceeds(figures.D, figures.R, allowed_exactly(policy.p))
+    if agreement.largest > most:
+        if more:
+            return _decide(criterion, rate, limit, a, None, head, more)
+        said = (
+            f"{head}; a patient or component has {agreement.largest} cases here, so nothing can be "
+            "guaranteed of cases: state `policy.most_cases` before the build is made."
+        )
+        return Finding(criterion, "inconclusive", rate, limit, None, said)
+    bound = None if a is None else _case_bound(figures, most, policy.p, a)
+    return _decide(criterion, rate, limit, a, bound, head, more)
+
+
+def _patterned(f: Figures) -> bool:
+    """Whether the figures have their patterns, and these amount to them."""
+    rows = f.patterns or ()
+    found = (sum(n for _, _, n in rows), sum(r * n for r, _, n in rows))
+    return (*found, sum(d * n for _, d, n in rows)) == (f.m, f.R, f.D)
+
+
+def _case_bound(figures: Figures, most: int, p: float, a: float) -> _Bound:
+    """The bound over cases; on the side of the limit on which the exact decision puts it.
+
+    Where a patient can have one case only, it is the one over patients.
+    """
+    patterns, limit = figures.patterns or (), allowed(p)
+    short, of = _why_of_cases(figures, most, limit, a), " of cases"
+    if most == 1:
+        return _Bound(upper_bound(figures.D, figures.m, a), short, of)
+    found = case_bound(patterns, most, a)
+    if below(patterns, most, allowed_exactly(p), a):
+        return _Bound(min(found, limit), short, of)
+    return _Bound(max(found, math.nextafter(limit, 1.0)), short, of)
+
+
+def _why_of_cases(figures: Figures, most: int, limit: float, a: float) -> str:
+    mean = figures.R / figures.m
+    needed = patients_needed(1.0 - limit, a)
+    if most > 1:
+        needed = patients_for_cases(mean, most, limit, a)
+    each = "one case" if mean == 1.0 else f"{mean:.3g} cases"
+    return (
+        f"About {needed} patients with {each} each, none of them discordant, could show "
+        f"it at this attempt where a patient can have {most}; here are {figures.m}."
+    )
+
+
 def critical(policy: Policy, evidence: Evidence, *, exact: bool = False) -> Findings:
-    """Critical classes show consistency by themselves, in the series, each pair and ever."""
+    """Critical classes show consistency by themselves, in the series, each pair and ever.
+
+    Of patients and of cases as the policy has it, where `exact`; in `gate/1` of patients.
+    """
     agreement = _compared(evidence)
     if not policy.critical or evidence.basis not in COMPARED:
         return ()
     if agreement is None:
         return _missing(evidence, "critical")
     a = level(policy, evidence)
+    patients = not exact or policy.consistency_of != "cases"
+    cases = exact and policy.consistency_of != "patients" and not _said_of_both(policy, agreement)
     found: list[Finding] = []
     for name in policy.critical:
         tables = {"series": agreement.by_class, "ever": agreement.by_class_ever}
@@ -393,8 +511,12 @@ def critical(policy: Policy, evidence: Evidence, *, exact: bool = False) -> Find
             criterion = f"critical.{name}.{kind}"
             if figures is None:
                 found += _plain(criterion, "inconclusive", f"No figures of class {name!r}.")
-            else:
+                continue
+            if patients:
                 found.append(_consistent(criterion, figures, figures.m, policy.p, a, exact))
+            if cases:
+                named = f"critical.{name}.cases.{kind}"
+                found.append(_of_cases(named, figures, policy, agreement, a))
     return tuple(found)
 
 
@@ -419,7 +541,8 @@ def _consistent(
     )
     rates = (figures.Z / figures.m, figures.D / figures.R)
     more = _exceeds(figures, p) if exact else max(rates) > limit
-    return _decide(criterion, max(rates), (figures.Z, figures.m, units), limit, a, head, more)
+    bound = _of_units(figures.Z, figures.m, units, limit, a)
+    return _decide(criterion, max(rates), limit, a, bound, head, more)
 
 
 def _exceeds(figures: Figures, p: float) -> bool:
@@ -434,31 +557,43 @@ def _possible(f: Figures) -> bool:
     return 0 <= f.Z <= f.m <= f.R <= f.S and 0 <= f.D <= f.R and (f.Z > 0) == (f.D > 0)
 
 
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """A bound, what is said where it exceeds its limit, and what it is of if that is not said."""
+
+    value: float
+    short: str
+    of: str = ""
+
+
+def _of_units(Z: float, m: int, units: int, limit: float, a: float | None) -> _Bound | None:
+    """The bound over units; none without a level."""
+    return None if a is None else _Bound(upper_bound(Z, m, a), _why(m, units, limit, a))
+
+
 def _decide(
     criterion: str,
     rate: float,
-    counted: tuple[float, int, int],
     limit: float,
     a: float | None,
+    bound: _Bound | None,
     head: str,
-    more: bool | None = None,
+    more: bool,
 ) -> Finding:
     """The one place where a bound is held against a limit; `more`: the rate exceeds it."""
-    Z, m, units = counted
-    if rate > limit if more is None else more:
+    value = None if bound is None else bound.value
+    if more:
         said = f"{head}: {percent(rate)}, more than the {percent(limit)} allowed."
-        bound = None if a is None else upper_bound(Z, m, a)
-        return Finding(criterion, "fail", rate, limit, bound, said)
-    if a is None:
+        return Finding(criterion, "fail", rate, limit, value, said)
+    if a is None or bound is None:
         said = f"{head}; no attempt was counted, so no level can be given."
         return Finding(criterion, "inconclusive", rate, limit, None, said)
-    bound = upper_bound(Z, m, a)
-    shown = f"{head}; at most {percent(bound)} at confidence {percent(1 - a)}"
-    if bound <= limit:
+    shown = f"{head}; at most {percent(bound.value)}{bound.of} at confidence {percent(1 - a)}"
+    if bound.value <= limit:
         said = f"{shown}, within the {percent(limit)} allowed."
-        return Finding(criterion, "pass", rate, limit, bound, said)
-    said = f"{shown}, but {percent(limit)} is allowed. {_why(m, units, limit, a)}"
-    return Finding(criterion, "inconclusive", rate, limit, bound, said)
+        return Finding(criterion, "pass", rate, limit, value, said)
+    said = f"{shown}, but {percent(limit)} is allowed. {bound.short}"
+    return Finding(criterion, "inconclusive", rate, limit, value, said)
 
 
 def _why(m: int, units: int, limit: float, a: float) -> str:
@@ -532,13 +667,68 @@ def lost(policy: Policy, evidence: Evidence) -> Findings:
     return tuple(found)
 
 
-def _kept(criterion: str, entry: Lost | None, delta: float, a: float | None) -> Finding:
+def lost_by_side(policy: Policy, evidence: Evidence) -> Findings:
+    """As `lost`; of a multi-label classifier calls (yes) and exclusions (no) apart.
+
+    A patient who loses a call counts whole, as of a single-label classifier; of exclusions the
+    patients' shares count (docs/explanation/longitudinal-consistency.md says why). A build that
+    rules nothing out has no exclusion to lose, and there is no finding.
+    """
+    if evidence.task != "multi":
+        return lost(policy, evidence)
+    agreement = _compared(evidence)
+    if agreement is None:
+        return _missing(evidence, "lost")
+    a = level(policy, evidence)
+    found: list[Finding] = []
+    for pair in agreement.candidate_pairs():
+        who = pair.reference
+        found.append(_kept(f"lost.yes:{who}", pair.lost_yes, policy.delta, a, "calls", "call"))
+        found += _kept_open(f"lost.no:{who}", pair.lost_no, policy.delta_no, a)
+        for name in policy.critical:
+            yes = next((entry for entry in pair.lost_by_class if entry.name == name), None)
+            no = next((entry for entry in pair.lost_no_by_class if entry.name == name), None)
+            of = f"calls {name}"
+            found.append(_kept(f"lost.yes:{who}:{name}", yes, policy.delta, a, of, "call"))
+            if no is None or no.reported_units != 0:
+                of, gone = f"rules {name} out of", "exclusion"
+                found.append(_kept(f"lost.no:{who}:{name}", no, policy.delta_no, a, of, gone))
+    return tuple(found)
+
+
+def _kept_open(criterion: str, entry: LostNo, limit: float, a: float | None) -> Findings:
+    """The mean share of a patient's exclusions that are left open."""
+    m = entry.m
+    if m == entry.excluded_cells == 0:
+        return ()
+    if not 0 <= entry.Z <= m <= entry.excluded_cells or not entry.cells >= 0 or m == 0:
+        said = "The figures of the exclusions are impossible; compare the builds again."
+        return (Finding(criterion, "inconclusive", None, limit, None, said),)
+    head = (
+        f"Of {entry.excluded_cells} exclusions in {m} patients {entry.cells} are left open, of a "
+        "patient's own on average"
+    )
+    Z = Fraction(*entry.exact) if entry.exact is not None else as_written(entry.Z)
+    rate, bound = float(Z / m), _of_units(entry.Z, m, m, limit, a)
+    head = f"{head} {percent(rate)}"
+    return (_decide(criterion, rate, limit, a, bound, head, exceeds(Z, m, limit)),)
+
+
+def _kept(
+    criterion: str,
+    entry: Lost | None,
+    delta: float,
+    a: float | None,
+    does: str = "reports",
+    gone: str = "report",
+) -> Finding:
     if entry is None or not 0 <= entry.units <= entry.reported_units or not entry.reported_units:
-        said = "The earlier build reports no patient: that its reports are kept " + NO_UNITS
+        said = f"The earlier build {does} no patient: that its {gone}s are kept " + NO_UNITS
         return Finding(criterion, "inconclusive", None, delta, None, said)
-    m = entry.reported_units
-    head = f"Of {m} patients whom the earlier build reports, {entry.units} lose a report"
-    return _decide(criterion, entry.units / m, (entry.units, m, m), delta, a, head)
+    m, rate = entry.reported_units, entry.units / entry.reported_units
+    head = f"Of {m} patients whom the earlier build {does}, {entry.units} lose a {gone}"
+    bound = _of_units(entry.units, m, m, delta, a)
+    return _decide(criterion, rate, delta, a, bound, head, rate > delta)
 
 
 def reportable(policy: Policy, evidence: Evidence) -> Findings:
@@ -596,7 +786,9 @@ def _margin_one(criterion: str, c: MarginCounts, limit: float, a: float | None) 
         said = f"{criterion} {NO_UNITS}"
         return Finding(criterion, "inconclusive", None, limit, None, said)
     head = f"Of {c.units} patients {c.lost} were right and reported before and are not now"
-    return _decide(criterion, c.lost / c.units, (c.lost, c.units, c.units), limit, a, head)
+    rate = c.lost / c.units
+    bound = _of_units(c.lost, c.units, c.units, limit, a)
+    return _decide(criterion, rate, limit, a, bound, head, rate > limit)
 
 
 def _compared(evidence: Evidence) -> Agreement | None:
@@ -635,7 +827,9 @@ CRITERIA: dict[str, Criterion] = {
 # What `gate/2` judges by. Entries of CRITERIA are never taken away or changed: cases name them.
 CRITERIA_2: dict[str, Criterion] = {
     **CRITERIA,
-    "consistency": partial(consistency, exact=True),
+    "consistency": over_patients,
+    "consistency.cases": over_cases,
+    "lost": lost_by_side,
     "critical": partial(critical, exact=True),
     "frozen.amended": amended,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lifecycle.domain.classifier import Policy
@@ -12,6 +13,7 @@ from lifecycle.domain.verdict import Finding, Verdict, worst
 from lifecycle.errors import IntegrityError
 from lifecycle.gate.criteria import COMPARED, level
 from lifecycle.gate.evidence import Evidence
+from lifecycle.gate.guarantee import guaranteed, needed_patients
 from lifecycle.gate.rules import NOW, RULES, criteria_of
 from lifecycle.records.evidence import VERDICT
 from lifecycle.records.format import plain, published
@@ -69,8 +71,18 @@ def judge(
         policy=policy_digest(policy),
         rules=rules,
         criteria=names,
-        shown=_shown(policy, evidence, [name for name, group in found.items() if not group]),
+        shown=_shown(
+            _as_read(policy, names),
+            evidence,
+            [name for name, group in found.items() if not group],
+        ),
     )
+
+
+def _as_read(policy: Policy, criteria: Sequence[str]) -> Policy:
+    """The policy as the rules read it: `gate/1` knew one meaning of p only."""
+    known = "consistency.cases" in criteria
+    return policy if known else replace(policy, consistency_of="patients")
 
 
 def policy_digest(policy: Policy) -> str:
@@ -107,29 +119,37 @@ def _alike(one: object, two: object) -> bool:
     return one == two
 
 
-def can_ever_show(policy: Policy, frozen_patients: int) -> str | None:
+def can_ever_show(policy: Policy, patients: int, cases: int | None = None) -> str | None:
     """A warning, before anything is built, that a frozen set is too small for its policy.
 
     Args:
         policy: what is demanded.
-        frozen_patients: patients (or components) of the frozen set.
+        patients: patients (or components) of the frozen set.
+        cases: its cases; one a patient where they are not stated.
 
     Returns:
         The sentence, or None where a first attempt without any discordant or lost case, all of
         them reported, would pass.
     """
-    a = attempt_level(policy.alpha, 1)
+    a, n = attempt_level(policy.alpha, 1), cases if cases is not None else patients
     wanted = {
-        f"consistency {policy.p:g}": patients_needed(policy.p, a),
+        f"consistency {policy.p:g}": needed_patients(policy, n, patients, a),
         f"at most {policy.delta:g} of reports lost": patients_needed(1.0 - policy.delta, a),
     }
-    short = [f"{what} needs {n}" for what, n in wanted.items() if n > frozen_patients]
-    if not short:
-        return None
-    return (
-        f"The frozen set has {frozen_patients} patients. Without a single discordant case, at the "
-        f"first attempt, {' and '.join(short)}: a rebuild can only be inconclusive."
-    )
+    said = []
+    short = [f"{what} needs {needed}" for what, needed in wanted.items() if needed > patients]
+    if short:
+        said.append(
+            f"The frozen set has {patients} patients. Without a single discordant case, at the "
+            f"first attempt, {' and '.join(short)}: a rebuild can only be inconclusive."
+        )
+    if policy.consistency_of != "patients" and n > patients * policy.most_cases:
+        said.append(
+            f"Its {patients} patients have {n} cases, so a patient has more than the "
+            f"{policy.most_cases} that `policy.most_cases` allows for: state how many a patient "
+            "can have, or a rebuild can only be inconclusive."
+        )
+    return " ".join(said) or None
 
 
 def to_json(verdict: Verdict) -> dict[str, Any]:
@@ -229,6 +249,8 @@ def _shown(policy: Policy, evidence: Evidence, unused: list[str]) -> dict[str, A
     }
     shown |= _power(policy, evidence)
     if agreement is not None:
+        if evidence.basis in COMPARED:
+            shown["guaranteed"] = guaranteed(policy, agreement, level(policy, evidence))
         shown["names"] = list(agreement.names)
         shown["series"], shown["ever"] = plain(agreement.series), plain(agreement.ever)
         shown["discordant"] = [entry.case for entry in agreement.discordant]
@@ -242,13 +264,16 @@ def _power(policy: Policy, evidence: Evidence) -> dict[str, Any]:
     units = evidence.agreement.units if evidence.agreement else None
     if units is None and evidence.frozen is not None:
         units = evidence.frozen.units
-    needed = patients_needed(policy.p, a)
+    cases = evidence.frozen.cases if evidence.frozen is not None else units
+    if evidence.agreement is not None:
+        cases = evidence.agreement.series.S
+    needed = needed_patients(policy, cases or 0, units or 0, a)
     warned = evidence.basis in COMPARED or evidence.basis == "first build"
     return {
         "patients_needed": needed,
         "patients": units,
         "can_be_shown": None if units is None else units >= needed,
-        "warning": can_ever_show(policy, units) if warned and units is not None else None,
+        "warning": can_ever_show(policy, units, cases) if warned and units is not None else None,
     }
 
 

@@ -40,7 +40,7 @@ class Rules:
 NOW = "gate/2"
 RULES = {
     RULES_V1: Rules(RULES_V1, CRITERIA, CRITERIA_V1, looks_at_all=False),
-    NOW: Rules(NOW, CRITERIA_2, (*CRITERIA_V1, "frozen.amended")),
+    NOW: Rules(NOW, CRITERIA_2, (*CRITERIA_V1, "consistency.cases", "frozen.amended")),
 }
 
 

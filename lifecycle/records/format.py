@@ -254,9 +254,10 @@ def _wrong(fault: Any) -> str:
 def published(value: Any, model: type[BaseModel]) -> Value:
     """The fields of a settings value that a format has, as JSON.
 
-    A key that the program got after the format was published is left out where it says nothing (it
-    has its default): who never used it goes on writing the same bytes. Where it does say something
-    it stays, and the format refuses it: then the format needs its next version.
+    A key that the program got after the format was published, and one that the format does not
+    demand, is left out where it says nothing (it has its default): who never used it goes on
+    writing the same bytes. Where it does say something it stays, and a format that does not have it
+    refuses it: then the format needs its next version.
 
     Args:
         value: a dataclass.
@@ -264,10 +265,10 @@ def published(value: Any, model: type[BaseModel]) -> Value:
     """
     found: Value = {}
     for field in dataclasses.fields(value):
-        item = getattr(value, field.name)
-        if field.name not in model.model_fields and item == default_of(field):
+        item, inner = getattr(value, field.name), model.model_fields.get(field.name)
+        demanded = inner is not None and inner.is_required()
+        if not demanded and item == default_of(field):
             continue
-        inner = model.model_fields.get(field.name)
         found[field.name] = _published(item, None if inner is None else inner.annotation)
     return found
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from lifecycle.records.evidence import CRITERIA_V1, RULES_V1, Decision, VerdictV1, decision_of_v1
 from lifecycle.records.format import Format, Value, same
-from lifecycle.records.settings import PolicyRecord, TauRecord
+from lifecycle.records.settings import PolicyRecord, PolicyRecordV2, TauRecord
 from lifecycle.records.types import (
     Count,
     Digest,
@@ -217,6 +217,7 @@ class CaseFactsV1(Part):
 class CaseFactsV2(CaseFactsV1):
     """With the rules that it was judged by, and the criteria of these."""
 
+    policy: PolicyRecordV2
     rules: Text
     criteria: Annotated[list[Text], MinLen(1)]
 

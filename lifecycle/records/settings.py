@@ -43,6 +43,14 @@ class PolicyRecord(Part):
     signatures: Annotated[list[Literal["author", "reviewer", "approver"]], MaxLen(12)]
 
 
+class PolicyRecordV2(PolicyRecord):
+    """With keys that cases of version 2 may have: absent, they say what stands here."""
+
+    consistency_of: Literal["patients", "cases", "both"] = "both"
+    most_cases: Number = 1
+    delta_no: Size = 0.10
+
+
 class TauRecord(Part):
     """How tau was chosen: the section `tau`."""
 

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from lifecycle.domain.classifier import Policy
 from lifecycle.records.types import time_of
+from lifecycle.release.case import Case
 from lifecycle.release.model_card import Facts, limits_of
 
 SPEC = "1.6"
@@ -177,12 +177,19 @@ def _card(facts: Facts) -> dict[str, Any]:
         },
         "quantitativeAnalysis": {"performanceMetrics": list(_metrics(facts))},
         "considerations": {"useCases": [facts.title], "technicalLimitations": limits},
-        "properties": _properties(_demanded(case.policy)),
+        "properties": _properties(_demanded(case)),
     }
 
 
-def _demanded(policy: Policy) -> dict[str, str]:
-    return {"policy.p": repr(policy.p), "policy.alpha": repr(policy.alpha)}
+def _demanded(case: Case) -> dict[str, str]:
+    policy, knew = case.policy, "consistency.cases" in case.criteria
+    return {
+        "policy.p": repr(policy.p),
+        "policy.alpha": repr(policy.alpha),
+        # before `gate/2` p was asked of patients
+        "policy.consistency_of": policy.consistency_of if knew else "patients",
+        "policy.most_cases": repr(policy.most_cases),
+    }
 
 
 def _metrics(facts: Facts) -> Iterator[dict[str, Any]]:

@@ -156,6 +156,7 @@ def limits_of(facts: Facts) -> list[str]:
         found.append("The verdict is inconclusive; two people released the build all the same.")
     if facts.cutoffs.status != "proposed":
         found.append(f"tau is {facts.cutoffs.status}: {facts.cutoffs.evidence.get('said')}")
+    found += [str(text) for text in (verdict.shown.get("guaranteed"),) if text]
     found += [str(text) for text in verdict.shown.get("remarks", ())]
     if case.numerics_mode != "exact":
         found.append(

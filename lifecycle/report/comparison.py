@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from lifecycle.consistency.agree import Agreement, Pair
-from lifecycle.consistency.figures import Figures, Lost
+from lifecycle.consistency.figures import Figures, Lost, LostNo
 from lifecycle.report.tables import Table, table
 from lifecycle.report.text import MINUS, NOTHING, many, number, percent
 from lifecycle.report.words import unit_words
@@ -63,7 +63,11 @@ def _in_units(agreement: Agreement, rows: Sequence[tuple[str, Figures]]) -> Tabl
     )
     body = [[name, f"{f.m:,}", number(f.Z), percent(f.rate), percent(f.upper), f"{f.units_any:,}",
              percent(f.upper_any), _wilson(f)] for name, f in rows]  # fmt: skip
-    note = f"Bounds at level a = {number(agreement.a)}; they decide. {agreement.units:,} {unit}."
+    note = (
+        f"Bounds at level a = {number(agreement.a)}; they decide where consistency is asked of "
+        f"{unit}; what is asked of cases stands under the criteria. {agreement.units:,} {unit}, "
+        f"with at most {many(agreement.largest, 'case')} each."
+    )
     return table(f"Consistency in {unit}", head, body, note=note)
 
 
@@ -110,6 +114,9 @@ def _kept(agreement: Agreement) -> Table:
     rows = []
     for pair in agreement.candidate_pairs():
         rows.append(_lost(f"lost against {pair.reference}", pair.lost))
+        if agreement.task == "multi":
+            rows.append(_lost(f"calls lost against {pair.reference}", pair.lost_yes))
+            rows.append(_opened(f"exclusions left open against {pair.reference}", pair.lost_no))
         rows += [
             _lost(f"lost against {pair.reference}: {lost.name}", lost)
             for lost in pair.lost_by_class
@@ -119,7 +126,15 @@ def _kept(agreement: Agreement) -> Table:
     head = ("reports", "cases", "of reported cases", f"{unit_words(agreement)}", "of",
             "rate", "upper bound U")  # fmt: skip
     note = "Lost by class: the class that the earlier build called."
+    if agreement.task == "multi":
+        note += " Of exclusions: single results, and the sum of patients' shares."
     return table("Reports lost and gained by the candidate", head, rows, note=note)
+
+
+def _opened(name: str, lost: LostNo) -> list[str]:
+    """Exclusions in single results; of patients the sum of their shares."""
+    counts = (f"{lost.cells:,}", f"{lost.excluded_cells:,}", number(lost.Z), f"{lost.m:,}")
+    return [name, *counts, percent(lost.rate), percent(lost.upper)]
 
 
 def _lost(name: str, lost: Lost) -> list[str]:

@@ -12,7 +12,7 @@ from lifecycle.report.margins import limits
 from lifecycle.report.source import Changes, ReportInput, Signature
 from lifecycle.report.tables import Cell, Kind, Table, table
 from lifecycle.report.text import NOTHING, listed, many, number, percent, plainly, short
-from lifecycle.report.words import SIGNS, criterion_words, unit_words
+from lifecycle.report.words import SIGNS, at_most, criterion_words
 
 CRITERIA = 14  # of the policy on the first page; those not passed stand first
 REASONS = 3  # criteria whose reason stands there too
@@ -82,12 +82,17 @@ def _discordant(data: ReportInput, agreement: Agreement, moved: str) -> Alert:
 
 
 def _lost(agreement: Agreement) -> str:
-    """Who lost the report that an earlier build gave: the worst pair."""
-    worst = max(agreement.candidate_pairs(), key=lambda pair: pair.lost.units, default=None)
-    if worst is None or not worst.lost.units:
+    """Who lost the report that an earlier build gave, multi-label a call of it: the worst pair."""
+    several = agreement.task == "multi"
+    gone = {
+        pair.reference: (pair.lost_yes if several else pair.lost).units
+        for pair in agreement.candidate_pairs()
+    }
+    worst = max(gone, key=lambda name: gone[name], default=None)
+    if worst is None or not gone[worst]:
         return ""
-    people = many(worst.lost.units, _unit(agreement))
-    return f" {people} lost the report that {worst.reference} gave."
+    people, what = many(gone[worst], _unit(agreement)), "a call" if several else "the report"
+    return f" {people} lost {what} that {worst} gave."
 
 
 def _unit(agreement: Agreement) -> str:
@@ -100,10 +105,7 @@ def _share(agreement: Agreement) -> float | None:
 
 
 def _bound(agreement: Agreement) -> str:
-    return (
-        f"With {plainly(1 - agreement.a)} confidence at most {percent(agreement.series.upper)} of "
-        f"{unit_words(agreement)} like these would meet one."
-    )
+    return f"With {plainly(1 - agreement.a)} confidence {at_most(agreement)}."
 
 
 def _case(agreement: Agreement, one: Discordant) -> str:

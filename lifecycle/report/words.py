@@ -103,8 +103,14 @@ _CRITERIA = {
     "consistency.series": "Discordant patients, all builds together",
     "consistency.pair": "Discordant patients, against",
     "consistency.ever": "Discordant patients, any two builds",
+    "consistency.cases": "Discordant cases of patients with several",
+    "consistency.cases.series": "Discordant cases, all builds together",
+    "consistency.cases.pair": "Discordant cases, against",
+    "consistency.cases.ever": "Discordant cases, any two builds",
     "discordant.count": "Discordant cases",
     "lost": "Patients who lose their report, against",
+    "lost.yes": "Patients who lose a call, against",
+    "lost.no": "Share of a patient's exclusions that are lost, against",
     "gained": "Reports gained, against",
     "reportable.floor": "Share that all builds report",
     "actions.count": "Cases whose clinical action changes",
@@ -163,6 +169,18 @@ GLOSSARY = (
 )  # fmt: skip
 
 
+def at_most(agreement: Agreement) -> str:
+    """What the bound over patients is a bound of: their mean share, a patient's with one case."""
+    bound, who = percent(agreement.series.upper), unit_words(agreement)
+    if agreement.largest <= 1:
+        return f"at most {bound} of {who} like these would meet a contradiction"
+    one = "patient" if agreement.unit == "patient" else "component"
+    return (
+        f"at most {bound} of a {one}'s reported cases would be contradicted, on average over {who} "
+        "like these"
+    )
+
+
 def unit_words(agreement: Agreement) -> str:
     """What the bounds count: patients, or components of them."""
     shared = "components (patients that share a slide)"
@@ -189,6 +207,7 @@ def summary(data: ReportInput, faced: Faced) -> list[str]:
     said += _wrong(faced)
     if data.agreement is not None:
         said += _agreed(data.agreement)
+        said += [str(text) for text in (data.verdict.shown.get("guaranteed"),) if text]
     if data.cutoffs.status == "refused":
         said.append("Tau was refused, so nothing is reportable.")
     said += power(data)
@@ -264,8 +283,7 @@ def _agreed(agreement: Agreement) -> list[str]:
         f"({percent(figures.D / figures.R)}) they contradict each other."
     )
     second = (
-        f"With {plainly(1 - agreement.a)} confidence at most {percent(figures.upper)} of patients "
-        f"like these would meet a contradiction among reported cases; "
+        f"With {plainly(1 - agreement.a)} confidence {at_most(agreement)}; "
         f"{many(figures.conversions, 'case')} converted between reportable and inconclusive."
     )
     return [first, second]

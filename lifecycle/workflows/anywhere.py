@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lifecycle.consistency import agree as agreeing
 from lifecycle.consistency.align import align
@@ -19,8 +19,9 @@ from lifecycle.dossier.builds import frozen_predictions, read_builds
 from lifecycle.dossier.files import write_whole
 from lifecycle.dossier.predictions import read_csv, read_parquet, require_foreign_names
 from lifecycle.errors import ExitCode, UsageError
-from lifecycle.gate.criteria import judge_consistency
-from lifecycle.stats.intervals import attempt_level, patients_needed
+from lifecycle.gate.criteria import judge_stated
+from lifecycle.gate.guarantee import guaranteed, needed_patients
+from lifecycle.stats.intervals import attempt_level
 from lifecycle.workflows.boundary import say
 from lifecycle.workflows.deciding import attempt_of, cases_csv, current_build, read_cutoffs
 from lifecycle.workflows.project import Project
@@ -37,6 +38,18 @@ class Question:
     tolerance: float
     unit: str
     discordant: Path | None
+    consistency_of: Literal["patients", "cases", "both"] = "both"
+    most_cases: int = 1
+
+    @property
+    def policy(self) -> Policy:
+        """What is asked, as a policy says it."""
+        return Policy(
+            p=self.p,
+            alpha=self.alpha,
+            consistency_of=self.consistency_of,
+            most_cases=self.most_cases,
+        )
 
 
 SHOWN: dict[Status, str] = {"pass": "SHOWN", "fail": "NOT KEPT", "inconclusive": "CANNOT BE SHOWN"}
@@ -73,11 +86,11 @@ def compare_files(question: Question, as_json: bool) -> tuple[str, int]:
     agreement = _agree(aligned, _one_tau(aligned, question.tau), question.alpha, question.unit)
     if question.discordant is not None:
         write_whole(question.discordant, cases_csv(agreement).encode())
-    status = _status(agreement, question.p, question.alpha)
+    status = _status(agreement, question.policy, question.alpha)
     if as_json:
         entry = {"status": status, "p": question.p, "agreement": agreeing.to_json(agreement)}
         return json.dumps(entry, indent=2), int(EXIT[status])
-    return _told(agreement, question.p, question.alpha, status), int(EXIT[status])
+    return _told(agreement, question.policy, question.alpha, status), int(EXIT[status])
 
 
 def _read_all(question: Question) -> dict[str, Predictions]:
@@ -115,13 +128,13 @@ def _agree(
     return agreeing.agree(series, alpha, unit=chosen, subgroups=subgroups, scores=scores)
 
 
-def _status(agreement: agreeing.Agreement, p: float, alpha: float) -> Status:
+def _status(agreement: agreeing.Agreement, policy: Policy, a: float) -> Status:
     """The worst of series, the candidate's pairs and `ever`, by the gate's own rule."""
-    found = judge_consistency(Policy(p=p, alpha=alpha), agreement, alpha)
+    found = judge_stated(policy, agreement, a)
     return worst(tuple(finding.status for finding in found))
 
 
-def _told(agreement: agreeing.Agreement, p: float, alpha: float, status: Status) -> str:
+def _told(agreement: agreeing.Agreement, policy: Policy, a: float, status: Status) -> str:
     unit = "patients" if agreement.unit == "patient" else "components"
     lines = [f"{len(agreement.names)} builds, {agreement.series.S} cases, {agreement.units} {unit}"]
     lines += _table([agreement.series, *(pair.figures for pair in agreement.pairs), agreement.ever])
@@ -129,11 +142,12 @@ def _told(agreement: agreeing.Agreement, p: float, alpha: float, status: Status)
     if agreement.by_subgroup:
         lines += ["", "per subgroup", *_table(list(agreement.by_subgroup))]
     lines += ["", *_cases(agreement)]
-    needed = patients_needed(p, alpha)
+    needed = needed_patients(policy, agreement.series.S, agreement.units, a)
     lines.append(
-        f"{SHOWN[status]}: consistency {p:g} at error {alpha:g}; without a single discordant case "
-        f"it takes {needed} reported {unit}, here are {agreement.series.m}"
+        f"{SHOWN[status]}: consistency {policy.p:g} at error {a:g}; without a single discordant "
+        f"case it takes {needed} reported {unit}, here are {agreement.series.m}"
     )
+    lines.append(guaranteed(policy, agreement, a))
     return "\n".join(lines)
 
 
@@ -184,5 +198,5 @@ def compare_builds(project: Project, names: tuple[str, ...], as_json: bool) -> s
     if as_json:
         entry: Any = agreeing.to_json(agreement)
         return json.dumps(entry, indent=2)
-    text = _told(agreement, policy.p, level, _status(agreement, policy.p, level))
+    text = _told(agreement, policy, level, _status(agreement, policy, level))
     return f"{text}\nThis is consistency alone; the verdict is `lifecycle gate {project.name}`"

@@ -33,7 +33,9 @@ def show_verdict(name: str, verdict: Verdict, as_json: bool) -> str:
     if as_json:
         return json.dumps(judging.to_json(verdict), indent=2)
     head = f"{name} b{verdict.build}: {verdict.status.upper()} (basis: {verdict.basis})"
-    return "\n".join([head, *(_line(finding) for finding in verdict.findings)])
+    lines = [head, *(_line(finding) for finding in verdict.findings)]
+    said = verdict.shown.get("guaranteed")
+    return "\n".join([*lines, f"  {said}"] if said else lines)
 
 
 def _line(finding: Finding) -> str:

@@ -165,6 +165,66 @@ def test_lost_and_gained_recount(data):
 
 @given(series())
 @ROUNDS
+def test_lost_calls_and_lost_exclusions_recount(data):
+    made, cutoffs = data
+    for pair in compare(made, cutoffs).pairs:
+        old, new = named(made)[pair.reference], named(made)[pair.candidate]
+        calls, lost, ruled_out, left_open = set(), set(), {}, {}
+        by_class = dict.fromkeys(old.classes, 0)
+        for i, patient in enumerate(old.patients):
+            a, b = said(old, cutoffs, i), said(new, cutoffs, i)
+            for c in old.classes:
+                gone = a[c] != 0 and b[c] == 0
+                if a[c] == 1:
+                    calls.add(patient)
+                    lost |= {patient} if gone else set()
+                if a[c] == -1:
+                    ruled_out[patient] = ruled_out.get(patient, 0) + 1
+                    left_open[patient] = left_open.get(patient, 0) + gone
+                    by_class[c] += gone
+        assert (pair.lost_yes.units, pair.lost_yes.reported_units) == (len(lost), len(calls))
+        found = pair.lost_no
+        assert (found.m, found.excluded_cells) == (len(ruled_out), sum(ruled_out.values()))
+        assert found.cells == sum(left_open.values())
+        Z = sum((Fraction(left_open[p], ruled_out[p]) for p in ruled_out), Fraction(0))
+        assert (Fraction(*found.exact), found.Z) == (Z, pytest.approx(float(Z)))
+        assert {entry.name: entry.cases for entry in pair.lost_no_by_class} == by_class
+
+
+@given(series(), st.sampled_from(["patient", "component"]))
+@ROUNDS
+def test_patterns_recount(data, unit):
+    """(r, d, units) of each figure, and the largest unit of all."""
+    made, cutoffs = data
+    agreement = compare(made, cutoffs, unit=unit)
+    units = list(made[0].patients)
+    if unit == "component":
+        units = components(units, made[0].groups)
+    assert agreement.largest == max(units.count(u) for u in units)
+    for figures, least in ((agreement.series, len(made)), (agreement.ever, 2)):
+        found = {}
+        for u in set(units):
+            own = [i for i, one in enumerate(units) if one == u]
+            some = [recounted(made, cutoffs, i, least) for i in own]
+            pair = (sum(r for r, _ in some), sum(d for _, d in some))
+            if pair[0]:
+                found[pair] = found.get(pair, 0) + 1
+        assert figures.patterns == tuple((r, d, n) for (r, d), n in sorted(found.items()))
+
+
+def recounted(made, cutoffs, i, least):
+    """Whether a case is in R, and in D."""
+    in_r = in_d = False
+    for c in made[0].classes:
+        words = [said(predictions, cutoffs, i)[c] for predictions in made]
+        words = [word for word in words if word != 0]
+        in_r |= len(words) >= least
+        in_d |= len(words) >= least and len(set(words)) > 1
+    return in_r, in_d
+
+
+@given(series())
+@ROUNDS
 def test_class_figures_recount(data):
     made, cutoffs = data
     for figures in compare(made, cutoffs).by_class:

@@ -118,7 +118,7 @@ def test_a_perfect_rebuild_passes():
     assert verdict.shown["not_applicable"] == [
         "holdout", "auc.macro", "consistency.identity", "discordant.count", "critical", "gained",
         "margins",
-        "actions.count", "rehearsals", "frozen.amended",
+        "actions.count", "rehearsals", "consistency.cases", "frozen.amended",
     ]  # fmt: skip
     assert (verdict.shown["level"], verdict.shown["patients_needed"]) == (0.025, 72)
 
@@ -623,3 +623,87 @@ def test_a_rate_of_just_the_limit_does_not_exceed_it():
     over = replace(figures, exact=(27 * 10**9 + 1, 20 * 10**9))
     more = judge_consistency(policy, replace(whole, series=over), 0.05)
     assert next(f for f in more if "series" in f.criterion).status == "fail"
+
+
+def test_what_is_shown_of_a_comparison():
+    middle = "." * 20 + TRUE[20:]
+    shown = judge(Policy(), evidence(TRUE, middle, swapped(3))).shown
+    assert shown["names"] == ["b1", "b2", "b3"]
+    assert (shown["series"]["D"], shown["ever"]["D"]) == (0, 3)
+    assert shown["discordant"] == ["c0000", "c0001", "c0002"]
+    alone = judge(Policy(), first_build()).shown
+    assert not {"names", "series", "ever", "discordant", "guaranteed"} & set(alone)
+
+
+def test_how_many_are_needed_is_said_of_the_attempt():
+    assert judge(Policy(), evidence()).shown["patients_needed"] == 72
+    assert judge(Policy(), evidence(attempt=2)).shown["patients_needed"] == 86
+    assert judge(Policy(), evidence(attempt=0)).shown["patients_needed"] == 72
+    assert judge(Policy(), first_build()).shown["patients_needed"] == 72
+
+
+@pytest.mark.parametrize(("n", "can"), [(71, False), (72, True)])
+def test_whether_it_can_be_shown_at_all(n, can):
+    seen = judge(Policy(), evidence(TRUE[:n], TRUE[:n])).shown
+    assert (seen["patients"], seen["can_be_shown"]) == (n, can)
+    assert (seen["warning"] is None) == can
+    alone = judge(Policy(), first_build(frozen=evidence(TRUE[:n], TRUE[:n]).frozen)).shown
+    assert (alone["patients"], alone["can_be_shown"]) == (n, can)
+    assert (alone["warning"] is None) == can
+    same = judge(Policy(), evidence(TRUE[:n], TRUE[:n], basis="identity", attempt=0)).shown
+    assert (same["patients"], same["warning"]) == (n, None)
+    none = judge(Policy(), first_build(frozen=None)).shown
+    assert (none["patients"], none["can_be_shown"], none["warning"]) == (None, None, None)
+
+
+def test_the_comparison_says_how_many_there_are():
+    """Not the frozen set as it is now: an amendment may have left cases of it out."""
+    more = evidence(TRUE, TRUE).frozen
+    seen = judge(Policy(), evidence(TRUE[:80], TRUE[:80], frozen=more)).shown
+    assert seen["patients"] == 80
+
+
+def test_discordant_cases_are_counted_in_the_figure_that_has_more():
+    good = agreement(TRUE, TRUE)
+    for more, less in (("ever", "series"), ("series", "ever")):
+        figures = replace(
+            getattr(good, more), D=3, Z=3.0, exact=(3, 1), patterns=((1, 0, 197), (1, 1, 3))
+        )
+        seen = replace(good, **{more: figures})
+        assert getattr(seen, less).D == 0
+        verdict = judge(Policy(max_discordant=2), evidence(agreement=seen))
+        assert status(verdict, "discordant.count") == "fail"
+        allowed = judge(Policy(max_discordant=3), evidence(agreement=seen))
+        assert status(allowed, "discordant.count") == "pass"
+
+
+@pytest.mark.parametrize(
+    ("limit", "criterion"),
+    [
+        ({"max_discordant": 0}, "discordant.count"),
+        ({"max_gained": 0}, "gained"),
+        ({"max_action_discordant": 0}, "actions.count"),
+    ],
+)
+def test_a_plain_limit_needs_a_comparison_and_concerns_no_first_build(limit, criterion):
+    policy = Policy(**limit)
+    missing = judge(policy, replace(evidence(), agreement=None))
+    assert status(missing, criterion) == "inconclusive"
+    assert criterion in judge(policy, first_build()).shown["not_applicable"]
+    assert criterion in judge(Policy(), evidence()).shown["not_applicable"]
+
+
+@pytest.mark.parametrize(
+    ("lost", "units", "expected"),
+    [(0, 60, "pass"), (60, 60, "fail"), (61, 60, "inconclusive"), (-1, 60, "inconclusive"),
+     (0, 0, "inconclusive"), (6, 60, "inconclusive"), (7, 60, "fail")],
+)  # fmt: skip
+def test_margins_at_their_limits_and_beyond_what_is_possible(lost, units, expected):
+    given = evidence()
+    margins = tuple(
+        replace(one, lost=lost, units=units) if one.name == "A" else one
+        for one in given.frozen.margins
+    )
+    policy = Policy(margins=Margins(sensitivity={"A": 0.1}))
+    verdict = judge(policy, replace(given, frozen=replace(given.frozen, margins=margins)))
+    assert status(verdict, "sensitivity.A:b1") == expected

@@ -52,7 +52,7 @@ def test_no_published_schema_is_lost() -> None:
 @pytest.mark.parametrize(
     ("value", "model", "more"),
     [
-        (Policy(), settings.PolicyRecord, ()),
+        (Policy(), settings.PolicyRecordV2, ()),
         (Margins(), settings.MarginsRecord, ()),
         (TauPlan(), settings.TauRecord, ()),
         (Numerics(), settings.NumericsRecord, ()),

@@ -31,3 +31,15 @@ def test_percent_agreement_by_hand():
     candidate = [True, True, False, False, True]
     assert percent_agreement(reference, candidate) == (3 / 5, 2 / 3, 1 / 2)
     assert percent_agreement([], []) == (None, None, None)
+
+
+@pytest.mark.parametrize("more", ["reference", "candidate"])
+def test_percent_agreement_of_columns_that_do_not_fit_is_refused(more):
+    columns = {"reference": [True, False], "candidate": [True, False], more: [True, False, True]}
+    with pytest.raises(ValueError, match="argument 2 is"):
+        percent_agreement(**columns)
+
+
+def test_percent_agreement_where_one_side_is_empty():
+    assert percent_agreement([True, True], [True, False]) == (1 / 2, 1 / 2, None)
+    assert percent_agreement([False], [False]) == (1.0, None, 1.0)

@@ -115,3 +115,24 @@ def test_allowed_is_the_decimal_that_was_meant():
 def test_wilson_refuses_what_is_no_share(x, n):
     with pytest.raises(UsageError):
         wilson(x, n, 0.05)
+
+
+@pytest.mark.parametrize(("x", "n"), [(-1, 10), (11, 10), (1, 0), (-1, 0), (math.nan, 10)])
+def test_wilson_of_what_is_no_share_is_refused(x, n):
+    with pytest.raises(UsageError, match="is not a share"):
+        wilson(x, n, 0.05)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0, -0.1, math.nan])
+def test_wilson_at_what_is_no_level_is_refused(alpha):
+    with pytest.raises(UsageError, match="level"):
+        wilson(1, 10, alpha)
+    with pytest.raises(UsageError, match="level"):
+        wilson(0, 0, alpha)
+
+
+def test_wilson_at_its_ends():
+    low, high = wilson(0, 1, 0.05)
+    assert low == 0.0 and 0.79 < high < 0.80
+    low, high = wilson(1, 1, 0.05)
+    assert high == 1.0 and 0.20 < low < 0.21
