@@ -1,0 +1,263 @@
+"""Random lives of a dossier: nothing is released that the model forbids, nothing forbidden that it allows."""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, note, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from stateful import tables
+from stateful.day import KEYS, SEEDS, STAFF, Day, terms
+from stateful.laboratory import Laboratory, Shelf, new_laboratory
+from stateful.rules import Books, policy
+
+POLICIES = [
+    policy(p=0.9, holdout_recall=0.2),
+    policy(p=0.8, holdout_recall=0.2, delta=0.3),
+    policy(p=0.95, holdout_recall=0.2),
+    policy(p=0.9, holdout_recall=0.2, signatures=("author", "reviewer", "approver")),
+]
+STARTS = ("staffed", "built", "released", "rebuilt")
+MODES = ("native", "exact")
+
+
+class Yard:
+    """Where the lives begin: a shelf of trained networks, and laboratories to be copied."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.shelf = Shelf(folder / "shelf")
+        self.shelf.folder.mkdir(parents=True, exist_ok=True)
+        self.ready: dict[tuple[str, str], Day] = {}
+        self.lives = 0
+        self.counted: Counter[str] = Counter()
+
+    def prepare(self, mode: str, how: str) -> None:
+        """Make the laboratory that lives begin with; the one before it stands ready."""
+        self.ready[mode, how] = self._made(mode, how)
+
+    def start(self, mode: str, how: str) -> Day:
+        """A fresh copy of a laboratory that stands at `how`."""
+        return self._copy(self.ready[mode, how], f"life-{self.lives}")
+
+    def _copy(self, day: Day, name: str) -> Day:
+        self.lives += 1
+        place = self.folder / name
+        shutil.copytree(day.lab.root.parent, place)
+        lab = replace(day.lab, root=place / "project", keys=place / "keys")
+        return replace(day, lab=lab, books=copy.deepcopy(day.books), counted=Counter())
+
+    def _made(self, mode: str, how: str) -> Day:
+        at = STARTS.index(how)
+        if at == 0:
+            lab = new_laboratory(self.folder / f"{mode}-staffed", self.shelf, mode)
+            day = Day(lab, Books(mode, terms, POLICIES[0]))
+            with lab.stand_ins():
+                self._staff(day)
+            return day
+        day = self._copy(self.ready[mode, STARTS[at - 1]], f"{mode}-{how}")
+        with day.lab.stand_ins():
+            if how == "released":
+                assert day.release()
+            else:  # in native mode another machine comes to another network
+                machine, path = ("one", 0) if how == "built" else ("two", int(mode == "native"))
+                assert day.rebuild("plain", machine, path)
+            day.commit()
+            day.check()
+        return day
+
+    def _staff(self, day: Day) -> None:
+        for name in KEYS:
+            (day.lab.keys / f"{name}.public").parent.mkdir(exist_ok=True)
+            (day.lab.keys / f"{name}.public").write_text(day.lab.new_key(name))
+        for user, roles in STAFF.items():
+            assert day.enrol(user, user, roles)
+        day.lab.write_tables("plain", "plain")
+        day.write_params()
+        day.commit()
+
+
+_YARD: list[Yard] = []
+
+
+def yard() -> Yard:
+    """One a process; in memory where the system has room there."""
+    if not _YARD:
+        memory = Path("/dev/shm")
+        place = memory if memory.is_dir() and os.access(memory, os.W_OK) else None
+        made = Yard(Path(tempfile.mkdtemp(prefix="lifecycle-lives-", dir=place)))
+        for mode in MODES:
+            for how in STARTS:
+                made.prepare(mode, how)
+        _YARD.append(made)
+    return _YARD[0]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tidy() -> Iterator[None]:
+    yield
+    for one in _YARD:
+        shutil.rmtree(one.folder, ignore_errors=True)
+    _YARD.clear()
+
+
+who = st.sampled_from(KEYS)
+often = st.sampled_from([True, True, True, False])
+
+
+class Dossier(RuleBasedStateMachine):
+    """A life of a dossier."""
+
+    day: Day
+    stack: ExitStack
+
+    @initialize(mode=st.sampled_from(MODES), how=st.sampled_from(STARTS))
+    def begin(self, mode: str, how: str) -> None:
+        self.day = yard().start(mode, how)
+        self.stack = self.day.lab.stand_ins()
+
+    def teardown(self) -> None:
+        if hasattr(self, "day"):
+            self.stack.close()
+            yard().counted.update(self.day.counted)
+            yard().counted["lives"] += 1
+            shutil.rmtree(self.day.lab.root.parent, ignore_errors=True)
+
+    @rule(
+        training=st.sampled_from(tables.TRAINING),
+        machine=st.sampled_from(["one", "two", "three"]),
+        path=st.sampled_from([0, 0, 1, 2]),
+        builder=st.sampled_from(["bob", "bob", "bob", "rev", "aut"]),
+        keep=often,
+    )
+    def rebuild(self, training: str, machine: str, path: int, builder: str, keep: bool) -> None:
+        self.day.rebuild(training, machine, path, builder)
+        self._kept(keep)
+
+    def _kept(self, keep: bool) -> None:
+        if keep:
+            self.day.commit()
+
+    @precondition(lambda self: self.day.books.pins.get(self.day.books.version))
+    @rule(variant=st.sampled_from(tables.FROZEN), again=often, keep=often)
+    def amend(self, variant: str, again: bool, keep: bool) -> None:
+        self.day.amend(variant)
+        if again:
+            self.day.rebuild(self.day.training, "one", 0)
+        self._kept(keep)
+
+    @rule(stated=st.sampled_from(POLICIES), again=often, keep=often)
+    def change_policy(self, stated: Any, again: bool, keep: bool) -> None:
+        self.day.set_policy(stated)
+        if again and self.day.books.current:
+            self.day.judge()
+        self._kept(keep)
+
+    @rule(version=st.sampled_from(sorted(SEEDS)), keep=often)
+    def another_version(self, version: str, keep: bool) -> None:
+        self.day.set_version(version)
+        pins = self.day.books.pins.get(version)
+        if pins and pins[-1] != self.day.books.imported:
+            self.day.amend(self.day.frozen)
+        self.day.rebuild(self.day.training, "one", 0)
+        self._kept(keep)
+
+    @precondition(lambda self: self.day.books.current)
+    @rule()
+    def judge(self) -> None:
+        self.day.judge()
+
+    @rule()
+    def commit(self) -> None:
+        self.day.commit()
+
+    @rule(key=who, meaning=st.sampled_from(["review", "approval", "override", "authorship"]))
+    def sign(self, key: str, meaning: str) -> None:
+        self.day.sign(key, meaning)
+
+    @precondition(lambda self: self.day.books.current)
+    @rule()
+    def release(self) -> None:
+        self.day.release()
+
+    @rule(key=st.sampled_from(["app", "app", "two", "rev"]))
+    def refuse(self, key: str) -> None:
+        self.day.refuse(key)
+
+    @precondition(lambda self: self.day.books.builds)
+    @rule(key=st.sampled_from(["app", "app", "two", "rev"]), at=st.integers(0, 9))
+    def withdraw(self, key: str, at: int) -> None:
+        self.day.withdraw(key, 1 + at % len(self.day.books.builds))
+
+    @precondition(lambda self: self.day.books.builds)
+    @rule(key=who, at=st.integers(0, 9))
+    def remark(self, key: str, at: int) -> None:
+        self.day.remark(key, 1 + at % len(self.day.books.builds))
+
+    @rule(user=st.sampled_from(["rev", "app"]), own=st.booleans())
+    def another_key(self, user: str, own: bool) -> None:
+        roles = STAFF[user] if own else ("author",)
+        self.day.enrol(user, f"{user}2", roles)
+
+    @rule(user=st.sampled_from(["rev", "app", "two", "eve"]))
+    def revoke(self, user: str) -> None:
+        self.day.revoke(user)
+
+    @precondition(lambda self: self.day.books.builds and not self.day.books.gone)
+    @rule(back=st.booleans(), keep=often)
+    def take_the_newest_build_away(self, back: bool, keep: bool) -> None:
+        self.day.delete_build(len(self.day.books.builds))
+        self._kept(keep)
+        if back:
+            self.day.check()
+            self.day.restore()
+
+    @precondition(lambda self: self.day.books.gone)
+    @rule(keep=often)
+    def restore(self, keep: bool) -> None:
+        self.day.restore()
+        self._kept(keep)
+
+    @invariant()
+    def holds(self) -> None:
+        if hasattr(self, "day"):
+            self.day.check()
+
+
+def _live(lives: int, steps: int) -> None:
+    run_state_machine_as_test(
+        Dossier,
+        settings=settings(
+            max_examples=lives,
+            stateful_step_count=steps,
+            deadline=None,
+            database=None,
+            report_multiple_bugs=False,
+            suppress_health_check=list(HealthCheck),
+            phases=[Phase.generate, Phase.shrink],
+        ),
+        _min_steps=1,
+    )
+
+
+def test_some_lives() -> None:
+    _live(int(os.environ.get("LIVES", "60")), 10)
+    print(dict(sorted(yard().counted.items())))
