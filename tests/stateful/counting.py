@@ -43,9 +43,7 @@ def tau_of(holdout: Scores, classes: Sequence[str], positive: str) -> tuple[floa
     highest = max(
         (one.scores[at] for one in holdout.values() if one.label != positive), default=-1.0
     )
-    above = [
-        one for one in holdout.values() if one.label == positive and one.scores[at] > highest
-    ]
+    above = [one for one in holdout.values() if one.label == positive and one.scores[at] > highest]
     if not above:
         return None, 0
     return min(one.scores[at] for one in above), len({one.patient for one in above})
@@ -105,7 +103,9 @@ class Compared:
         """Cases that all have."""
         return sorted(set.intersection(*(set(one) for one in self.calls)))
 
-    def findings(self, p: Fraction, delta: Fraction, level: Fraction, floor: Fraction) -> dict[str, str]:
+    def findings(
+        self, p: Fraction, delta: Fraction, level: Fraction, floor: Fraction
+    ) -> dict[str, str]:
         """Criterion -> status, of the tests that a rebuild has to pass."""
         found = {"consistency.series": self._same(self.calls, p, level)}
         last = self.calls[-1]

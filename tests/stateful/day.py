@@ -88,13 +88,13 @@ class Day:
     def set_policy(self, stated: Policy) -> None:
         """Another policy in params.yaml."""
         if stated != self.books.policy:
-            self.books.policy, self.books.clean = stated, False
+            self.books.policy = stated
             self.write_params()
 
     def set_version(self, version: str) -> None:
         """Another version in params.yaml, with its recipe."""
         if version != self.books.version:
-            self.books.version, self.books.clean = version, False
+            self.books.version = version
             self.write_params()
 
     def write_params(self) -> None:
@@ -108,7 +108,6 @@ class Day:
         """Everything into git."""
         books = self.books
         self.lab.commit()
-        books.clean = True
         books.remembered |= {("build", one.number) for one in books.builds}
         books.remembered |= {("attempt", (v, w)) for v, ks in books.attempts.items() for w in ks}
 
@@ -125,7 +124,6 @@ class Day:
         reasons += [] if books.whole() else ["something is gone"]
         before = self._attempts()
         done = lab.rebuild(machine, path)
-        books.clean = False
         self._expect("rebuild", done, reasons)
         facts = lab.project().build / "facts.json"
         books.running = self._json(facts)["weights"]["sha256"] if facts.exists() else ""
@@ -190,7 +188,6 @@ class Day:
         done = self.lab.judge()
         if not self._expect("judge", done, reasons):
             return False
-        self.books.clean = False
         self._judged()
         self.books.seen = True
         return True
@@ -226,7 +223,7 @@ class Day:
         self.frozen = variant
         self.lab.write_tables(self.training, variant)
         done = self.lab.amend("a reason")
-        books.clean, books.imported = False, rows if books.no_gap() else books.imported
+        books.imported = rows if books.no_gap() else books.imported
         books.seen = self.lab.status() == ""
         if not self._expect("amend", done, reasons):
             return False
@@ -289,6 +286,7 @@ class Day:
 
     def sign(self, key: str, meaning: str) -> bool:
         """`release sign-off`."""
+        self.books.clean = self.lab.is_clean()
         reasons = self.books.may_sign(key, meaning)
         done = self.lab.sign(key, meaning, "a reason" if meaning == "override" else "")
         if self._expect(f"sign {meaning}", done, reasons):
@@ -395,8 +393,6 @@ class Day:
         aside.mkdir(exist_ok=True)
         _move(place, aside / place.name)
         self.counted[f"taken away: {what[0]}"] += 1
-        if what in self.books.remembered:
-            self.books.clean = False
 
     def restore(self) -> None:
         """Everything that was taken away comes back as it was."""
@@ -412,7 +408,6 @@ class Day:
                 books.attempts[name[0]][name[1]] = held
         books.gone.clear()
         books.seen = self.lab.status() == ""
-        books.clean = False
 
     # ---- what must hold after every step
 

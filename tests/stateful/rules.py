@@ -285,15 +285,14 @@ class Books:
         return same[0].policy == stated
 
     def _blind(self, build: Build) -> bool:
-        """No other recipe was compared on these cases before this one was fixed."""
-        first = self.first(build.version)
-        assert first is not None
+        """No other recipe was compared on these cases before this build was made."""
         own = {line for pin in self.pins[build.version] for line in pin.values()}
-        for one in self.builds[: first.number - 1]:
-            compared = self.first(one.version) != one
+        for one in self.builds[: build.number - 1]:
+            first = self.first(one.version)
+            compared = first is not None and first.number != one.number
             other = self.terms(one.version) != self.terms(build.version)
             shown = {line for pin in self.pins[one.version] for line in pin.values()}
-            if compared and other and own & shown:
+            if one.version != build.version and compared and other and own & shown:
                 return False
         return True
 
@@ -307,19 +306,25 @@ class Books:
 
     def _amended(self, build: Build, settled: Sequence[Build]) -> bool:
         """The frozen set was amended after builds had been compared on it (frozen-set)."""
-        since = max((self._pin_number(one) for one in settled), default=0)
-        own = self._pin_number(build)
-        return any(
-            since <= self._pin_number(one) < own
-            for one in self.of_version(build.version)
-            if one.number not in (build.number, self.first(build.version).number)
-        )
+        return bool(self._compared_before(build, settled))
 
-    def _pin_number(self, build: Build) -> int:
-        """The pin of a build; a set that is restored is the set that it was."""
+    def _compared_before(self, build: Build, settled: Sequence[Build]) -> set[int]:
+        """Builds that were compared on the frozen set as it was before an amendment."""
+        since = max((self._pin_number(one, build.pin) for one in settled), default=0)
+        first = self.first(build.version)
+        assert first is not None
+        return {
+            one.number
+            for one in self.of_version(build.version)
+            if one.number not in (build.number, first.number)
+            and since <= self._pin_number(one, build.pin) < build.pin
+        }
+
+    def _pin_number(self, build: Build, force: int) -> int:
+        """The pin of a build, seen from a later one; a set that is restored is what it was."""
         pins = self.pins[build.version]
-        same = [i for i, pin in enumerate(pins, start=1) if pin == pins[build.pin - 1]]
-        return same[-1]
+        same = [n for n in range(1, force + 1) if pins[n - 1] == pins[build.pin - 1]]
+        return build.pin if build.pin > force else same[-1]
 
     def _on_holdout(self, build: Build, tau: float | None, stated: Policy) -> dict[str, str]:
         precision, recall = on_holdout(build.holdout, CLASSES, tau, POSITIVE)
@@ -451,13 +456,7 @@ class Books:
     def _looked_at(self, build: Build, verdict: Verdict) -> set[int]:
         """Builds that were compared before an amendment: evidence, so bound."""
         settled = [self.build(n) for n in verdict.references] if verdict.released else []
-        since = max((self._pin_number(one) for one in settled), default=0)
-        return {
-            one.number
-            for one in self.of_version(build.version)
-            if one.number not in (build.number, self.first(build.version).number)
-            and since <= self._pin_number(one) < self._pin_number(build)
-        }
+        return self._compared_before(build, settled)
 
     def complete(self, group: Group) -> bool:
         """Every needed role has signed, each another person, none of them the author."""
@@ -536,10 +535,13 @@ class Books:
         """Builds, their attempts and what was signed are here; a build at the end may be gone."""
         there = self.no_gap()
         counted = all(
-            one.weights in self.attempts.get(one.version, {}) for one in self.of_version(self.version)
+            one.weights in self.attempts.get(one.version, {})
+            for one in self.of_version(self.version)
         )
         counts = [k for k in self.attempts.get(self.version, {}).values() if k]
-        return there and counted and max(counts, default=0) <= len(counts) and not self._signed_gone()
+        return (
+            there and counted and max(counts, default=0) <= len(counts) and not self._signed_gone()
+        )
 
     def no_gap(self) -> bool:
         """No build is missing before others."""
