@@ -1,10 +1,11 @@
 """A laboratory's project as the program sees it: every action by the lines that the commands run.
 
-The stage functions are called in the order of `dvc.yaml`, in this process. Three things stand in
-for what costs minutes and decides nothing: MLflow (a run that notes nothing), DVC (a note of what
-the pipeline has seen, for its `status`; a pointer file, for its `add`), and a shelf of networks
-that were trained before, found by the digest of what they are trained from. The judge, the chain,
-signatures, rosters, git and all readers are the program's own.
+The stage functions are called in the order of `dvc.yaml`, in this process. What costs minutes and
+is asked by other tests has a stand-in: MLflow (a run that notes nothing), DVC (a note of what the
+pipeline has seen, for its `status`; a pointer file, for its `add`), the checks of the data (all
+tables here are clean), the self-test of exact arithmetic, and a shelf of networks that were trained
+before, found by the digest of what they are trained from. The judge, the chain, signatures,
+rosters, git and all readers are the program's own.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from stateful import tables
 
 from lifecycle.domain.digests import canonical_json, sha256
 from lifecycle.dossier import builds as kept
-from lifecycle.dossier.files import write_json
+from lifecycle.cohorts.expectations import Validation, write_result
+from lifecycle.dossier.files import folder_whole, write_json
 from lifecycle.errors import LifecycleError
 from lifecycle.numerics.fingerprint import fingerprint
 from lifecycle.params.reader import load_one
@@ -99,7 +101,6 @@ class Shelf:
         shutil.copytree(kept_one, place)
 
 
-_self_test = cache(building._self_test)  # of this machine's arithmetic: once a process
 _AREAS: dict[Any, Any] = {}
 
 
@@ -172,7 +173,7 @@ class Laboratory:
             (readiness, "changed_since", lambda project: self.status()),
             (building, "builder", lambda root: self.builder),
             (building, "git_state", lambda root: ("", None)),
-            (building, "_self_test", _self_test),
+            (building, "_self_test", lambda recipe: {}),
             (case, "frozen_areas", _areas),
             (enrolling, "_tell_tracking", lambda *_: None),
             (enrolling.dvc_state, "output", _dvc_add),
@@ -313,8 +314,8 @@ class Laboratory:
         self.shelf.take(f"cohort-{key}", project.cohort.parent, partial(data.import_data, project))
 
     def _validate(self, project: Project) -> None:
-        # every table here is clean; what the checks say of one that is not, other tests ask
-        self.shelf.take("validation", project.validation, partial(data.validate_data, project))
+        with folder_whole(project.validation) as folder:
+            write_result(folder / "result.json", Validation(True, (), (), 1))
 
     def _build(self, project: Project, path: int) -> None:
         recipe = building.resolved_recipe(project)

@@ -493,7 +493,7 @@ class Books:
     def withdrawn(self, number: int) -> None:
         """A withdrawal ends the build's release: nothing of it is applied any more."""
         for group in self.groups:
-            if group.released and group.subject.build == number:
+            if group.subject.build == number:
                 group.withdrawn = True
 
     # ---- verify

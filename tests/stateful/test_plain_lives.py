@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 from stateful.day import Day
-from stateful.yard import yard
+from stateful.yard import POLICIES, yard
 
 
 @pytest.fixture
@@ -72,3 +72,34 @@ def test_an_amended_frozen_set_hides_no_fault_of_arithmetic(day: Day) -> None:
     assert day.amend("other")
     assert day.rebuild("plain", "one", 1)  # a machine that computes otherwise
     assert dict(day.books.judged[2][1].findings)["arithmetic"] == "fail"
+
+
+@pytest.mark.parametrize("day", [("native", "released")], indirect=True)
+def test_a_build_that_was_released_twice_is_withdrawn_as_one(day: Day) -> None:
+    """Judged anew by another policy and signed again, then withdrawn: nothing of it is in use."""
+    day.set_policy(POLICIES[1])
+    assert day.judge()
+    day.commit()
+    assert day.release()
+    assert day.withdraw("app", 1)
+    day.check()
+    assert day.books.in_force("1") == set()
+
+
+@pytest.mark.parametrize("day", [("native", "released")], indirect=True)
+def test_a_review_from_before_a_withdrawal_counts_no_more(day: Day) -> None:
+    """A withdrawn build is signed again by all who must."""
+    day.set_policy(POLICIES[1])
+    assert day.judge()
+    day.commit()
+    assert day.sign("two", "override")
+    assert day.sign("rev", "review")
+    assert day.withdraw("app", 1)
+    assert not day.sign("app", "approval")  # nobody has overridden since
+    assert day.sign("two", "override")
+    assert day.sign("app", "approval")
+    day.check()
+    assert day.books.in_force("1") == set()
+    assert day.sign("rev", "review")
+    day.check()
+    assert day.books.in_force("1") == {1}
