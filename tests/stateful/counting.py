@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache
 from itertools import combinations
 
 from scipy.stats import beta
@@ -29,7 +29,7 @@ class Scored:
 Scores = Mapping[str, Scored]
 
 
-@lru_cache(maxsize=None)
+@cache
 def upper(Z: Fraction, m: int, level: Fraction) -> float:
     """U(Z, m, a) = Beta^-1(1 - a; Z + 1, m - Z), and 1 where Z = m."""
     if m <= Z:
@@ -123,11 +123,12 @@ class Compared:
 
     def contradicted(self) -> list[str]:
         """Cases on which any two builds contradict each other."""
+        pairs = list(combinations(self.calls, 2))
         return [
             case
             for case in self.cases
-            if any(a[case] and b[case] and a[case] != b[case] for a, b in combinations(self.calls, 2))
-        ]  # fmt: skip
+            if any(a[case] and b[case] and a[case] != b[case] for a, b in pairs)
+        ]
 
     def _ever(self, p: Fraction, level: Fraction) -> str:
         counted = [case for case in self.cases if sum(bool(one[case]) for one in self.calls) > 1]

@@ -8,9 +8,11 @@ has happened, and `check` holds the whole dossier to them.
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,23 @@ def _move(place: Path, to: Path) -> None:
     if to.is_dir():
         shutil.rmtree(to)
     shutil.move(place, to)
+
+
+def _die_before(at: int) -> None:
+    """Have this process kill itself before its n-th change of a folder."""
+    left = [at]
+
+    def deadly(real: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*args, **kwargs)
+
+        return wrapped
+
+    for name in ("replace", "rename", "link", "mkdir"):
+        setattr(os, name, deadly(getattr(os, name)))
 
 
 @dataclass
@@ -408,6 +427,84 @@ class Day:
                 books.attempts[name[0]][name[1]] = held
         books.gone.clear()
         books.seen = self.lab.status() == ""
+
+    def delete_verdict(self, number: int) -> None:
+        """A kept verdict is taken away: it can be made again, and no signature names it."""
+        (self.lab.layout.verdicts / f"b{number}.json").unlink()
+        del self.books.judged[number]
+        self.books.seen = False
+        self.counted["taken away: verdict"] += 1
+
+    # ---- killed in the middle
+
+    def killed(self, what: str, at: int, work: Callable[[], Done]) -> int | None:
+        """An action in a process that kills itself before its n-th change of a folder.
+
+        Returns:
+            The exit code, or None where it was killed.
+        """
+        pid = os.fork()
+        if pid == 0:
+            code = FAULT
+            try:
+                _die_before(at)
+                code = work().code
+            finally:
+                os._exit(code)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        died = code == -signal.SIGKILL
+        self.counted[f"{what}: {'killed' if died else 'not killed'}"] += 1
+        assert died or code != FAULT
+        return None if died else code
+
+    def sign_killed(self, key: str, meaning: str, at: int) -> None:
+        """A record is there whole or not at all."""
+        self.books.clean = self.lab.is_clean()
+        reasons = self.books.may_sign(key, meaning)
+        before = self._records()
+        reason = "a reason" if meaning == "override" else ""
+        code = self.killed("sign", at, lambda: self.lab.sign(key, meaning, reason))
+        made = self._records() - before
+        assert made in (0, 1)
+        assert code is None or made == (code == 0)
+        assert not made or not reasons, f"signed, and must not: {reasons}"
+        assert code is None or (code == 0) == (not reasons), (code, reasons)
+        if made:
+            self.books.add_signature(key, meaning)
+
+    def _records(self) -> int:
+        return len(list(self.lab.layout.releases.glob("*.json")))
+
+    def revoke_killed(self, user: str, at: int) -> None:
+        """Killed between roster and amendment, it leaves the roster; run again it does the rest."""
+        books = self.books
+        now = books.rosters[-1]
+        if user not in now or not now[user].active or user == "ada":
+            return
+        rosters, before = self._rosters(), self._records()
+        self.killed("revoke", at, lambda: self.lab.revoke(user, "ada"))
+        if self._rosters() > rosters:
+            person = now[user]
+            books.rosters.append({**now, user: Person(person.roles, person.key, active=False)})
+        if self._records() > before:
+            self._bind_roster()
+        assert self._records() == len(books.records)
+
+    def _rosters(self) -> int:
+        return len(list(self.lab.layout.signers.glob("*.json")))
+
+    def rebuild_killed(self, training: str, path: int, at: int) -> bool:
+        """A run that is killed leaves what was whole by then, and the next one carries on.
+
+        Returns:
+            Whether the run after it was whole.
+        """
+        books, lab = self.books, self.lab
+        if books.pins.get(books.version, [])[-1:] in ([], [rows_of(self.frozen)]):
+            lab.write_tables(training, self.frozen)
+            lab.builder = "bob"
+            self.killed("rebuild", at, lambda: lab.rebuild("one", path))
+        return self.rebuild(training, "one", path)
 
     # ---- what must hold after every step
 

@@ -26,14 +26,14 @@ from unittest import mock
 
 from stateful import tables
 
+from lifecycle.cohorts.expectations import Validation, write_result
 from lifecycle.domain.digests import canonical_json, sha256
 from lifecycle.dossier import builds as kept
-from lifecycle.cohorts.expectations import Validation, write_result
 from lifecycle.dossier.files import folder_whole, write_json
 from lifecycle.errors import LifecycleError
+from lifecycle.gate.evidence import frozen_areas
 from lifecycle.numerics.fingerprint import fingerprint
 from lifecycle.params.reader import load_one
-from lifecycle.gate.evidence import frozen_areas
 from lifecycle.release import case
 from lifecycle.release.keys import create, unlock
 from lifecycle.workflows import binding, building, data, enrolling, readiness, rostering, signing
@@ -59,7 +59,8 @@ classifiers:
     split: {{holdout: 0.4, seed: 0}}
     preprocess: {{convention: standardised}}
     model: {{kind: logistic}}
-    recipe: {{lr: 0.05, l2: 0.001, epochs: 8, minibatch: 8, seed: {seed}, numerics: {{mode: {mode}}}}}
+    recipe:
+      {{lr: 0.05, l2: 0.001, epochs: 8, minibatch: 8, seed: {seed}, numerics: {{mode: {mode}}}}}
     search: {{run: false}}
     tau: {{positive: A, refuse_below: 0.5}}
     policy: {policy}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from contextlib import ExitStack
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, settings
+import pytest
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -21,6 +23,7 @@ from stateful import tables
 from stateful.day import KEYS, SEEDS, STAFF, Day
 from stateful.yard import MODES, POLICIES, STARTS, yard
 
+MEANINGS = ("review", "approval", "override", "authorship")
 who = st.sampled_from(KEYS)
 often = st.sampled_from([True, True, True, False])
 
@@ -91,7 +94,7 @@ class Dossier(RuleBasedStateMachine):
     def commit(self) -> None:
         self.day.commit()
 
-    @rule(key=who, meaning=st.sampled_from(["review", "approval", "override", "authorship"]))
+    @rule(key=who, meaning=st.sampled_from(MEANINGS))
     def sign(self, key: str, meaning: str) -> None:
         self.day.sign(key, meaning)
 
@@ -132,6 +135,43 @@ class Dossier(RuleBasedStateMachine):
             self.day.check()
             self.day.restore()
 
+    @precondition(lambda self: len(self.day.books.builds) > 1 and not self.day.books.gone)
+    @rule(at=st.integers(0, 9), keep=st.booleans())
+    def take_an_older_build_away(self, at: int, keep: bool) -> None:
+        self.day.delete_build(1 + at % (len(self.day.books.builds) - 1))
+        self._kept(keep)
+
+    @precondition(lambda self: any(self.day.books.attempts.values()) and not self.day.books.gone)
+    @rule(at=st.integers(0, 9), keep=st.booleans())
+    def take_an_attempt_away(self, at: int, keep: bool) -> None:
+        there = [(v, w) for v, ks in sorted(self.day.books.attempts.items()) for w in sorted(ks)]
+        self.day.delete_attempt(*there[at % len(there)])
+        self._kept(keep)
+
+    @precondition(lambda self: self.day.books.judged)
+    @rule(at=st.integers(0, 9))
+    def take_a_verdict_away(self, at: int) -> None:
+        there = sorted(self.day.books.judged)
+        self.day.delete_verdict(there[at % len(there)])
+
+    @rule(key=who, meaning=st.sampled_from(MEANINGS), at=st.integers(1, 8))
+    def sign_and_be_killed(self, key: str, meaning: str, at: int) -> None:
+        self.day.sign_killed(key, meaning, at)
+
+    @rule(user=st.sampled_from(["rev", "app", "two"]), at=st.integers(1, 5))
+    def revoke_and_be_killed(self, user: str, at: int) -> None:
+        self.day.revoke_killed(user, at)
+
+    @rule(
+        training=st.sampled_from(tables.TRAINING),
+        path=st.sampled_from([0, 1]),
+        at=st.integers(1, 40),
+        keep=often,
+    )
+    def rebuild_and_be_killed(self, training: str, path: int, at: int, keep: bool) -> None:
+        self.day.rebuild_killed(training, path, at)
+        self._kept(keep)
+
     @precondition(lambda self: self.day.books.gone)
     @rule(keep=often)
     def restore(self, keep: bool) -> None:
@@ -144,23 +184,42 @@ class Dossier(RuleBasedStateMachine):
             self.day.check()
 
 
-def _live(lives: int, steps: int) -> None:
+SHARDS = 10
+LIVES = int(os.environ.get("LIFECYCLE_LIVES", "100"))  # of a shard
+SEED = int(os.environ.get("LIFECYCLE_LIVES_SEED", "0"))
+
+
+def _live(number: int, lives: int, steps: int) -> None:
+    """Lives of one seed; another one tries others (LIFECYCLE_LIVES_SEED)."""
+    yard().counted.clear()
+    numbered = seed(1000 * SEED + number)(type(f"Dossier{number}", (Dossier,), {}))
     run_state_machine_as_test(
-        Dossier,
+        numbered,
         settings=settings(
             max_examples=lives,
             stateful_step_count=steps,
             deadline=None,
             database=None,
             report_multiple_bugs=False,
-            print_blob=False,
             suppress_health_check=list(HealthCheck),
-            phases=[Phase.generate],
+            phases=[Phase.generate],  # a life takes a second: shrinking one takes an hour
         ),
-        _min_steps=1,
+        _min_steps=2,
     )
+    told = ", ".join(f"{what} {n}" for what, n in sorted(yard().counted.items()))
+    print(f"{told}; {time.process_time():.0f} s of this process")  # noqa: T201
 
 
 def test_some_lives() -> None:
-    _live(int(os.environ.get("LIVES", "60")), int(os.environ.get("STEPS", "10")))
-    print(dict(sorted(yard().counted.items())))
+    """A few, in every run of the tests."""
+    _live(0, 30, 10)
+    assert yard().counted["release"] > 3
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("shard", range(1, SHARDS + 1))
+def test_many_lives(shard: int) -> None:
+    """Many, and longer ones; `LIFECYCLE_LIVES` says how many a shard has."""
+    _live(shard, LIVES, 14)
+    assert yard().counted["release"] > LIVES // 10
