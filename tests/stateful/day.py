@@ -428,6 +428,18 @@ class Day:
         books.gone.clear()
         books.seen = self.lab.status() == ""
 
+    def lose_roster(self) -> None:
+        """The newest roster is taken away for a while: found where a record names it."""
+        newest = sorted(self.lab.layout.signers.glob("*.json"))[-1]
+        held = newest.read_bytes()
+        newest.unlink()
+        done = self.lab.verify()
+        newest.write_bytes(held)
+        named = any(roster == len(self.books.rosters) for _, roster, _ in self.books.records)
+        faults = self.books.verify_faults() or named
+        assert (done.code != 0) == bool(faults), (done, named)
+        self.counted[f"taken away: roster {'named' if named else 'not named'}"] += 1
+
     def delete_verdict(self, number: int) -> None:
         """A kept verdict is taken away: it can be made again, and no signature names it."""
         (self.lab.layout.verdicts / f"b{number}.json").unlink()

@@ -154,6 +154,11 @@ class Dossier(RuleBasedStateMachine):
         there = sorted(self.day.books.judged)
         self.day.delete_verdict(there[at % len(there)])
 
+    @precondition(lambda self: self.day.books.builds)
+    @rule()
+    def take_the_newest_roster_away(self) -> None:
+        self.day.lose_roster()
+
     @rule(key=who, meaning=st.sampled_from(MEANINGS), at=st.integers(1, 8))
     def sign_and_be_killed(self, key: str, meaning: str, at: int) -> None:
         self.day.sign_killed(key, meaning, at)
