@@ -99,8 +99,12 @@ class Dossier(RuleBasedStateMachine):
         self.day.sign(key, meaning)
 
     @precondition(lambda self: self.day.books.current)
-    @rule()
-    def release(self) -> None:
+    @rule(tidy=often)
+    def release(self, tidy: bool) -> None:
+        if tidy and not self.day.books.seen:
+            self.day.judge()
+        if tidy:
+            self.day.commit()
         self.day.release()
 
     @rule(key=st.sampled_from(["app", "app", "two", "rev"]))
@@ -189,7 +193,7 @@ class Dossier(RuleBasedStateMachine):
             self.day.check()
 
 
-SHARDS = 10
+SHARDS = 14
 LIVES = int(os.environ.get("LIFECYCLE_LIVES", "100"))  # of a shard
 SEED = int(os.environ.get("LIFECYCLE_LIVES_SEED", "0"))
 
@@ -218,7 +222,7 @@ def _live(number: int, lives: int, steps: int) -> None:
 def test_some_lives() -> None:
     """A few, in every run of the tests."""
     _live(0, 30, 10)
-    assert yard().counted["release"] > 3
+    assert yard().counted["release"]  # and not refusals alone
 
 
 @pytest.mark.slow
@@ -227,4 +231,4 @@ def test_some_lives() -> None:
 def test_many_lives(shard: int) -> None:
     """Many, and longer ones; `LIFECYCLE_LIVES` says how many a shard has."""
     _live(shard, LIVES, 14)
-    assert yard().counted["release"] > LIVES // 10
+    assert yard().counted["release"] >= LIVES // 25  # and not refusals alone
