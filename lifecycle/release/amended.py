@@ -36,15 +36,15 @@ def compared_before(
         Builds of the version but its first, scored under an earlier pin than the candidate's that
         is not older than the newest of `settled`.
     """
-    numbers = _numbers(layout, build.version)
-    force = numbers.get(_pin_of(build), 0)
-    since = max((numbers.get(_pin_of(one), 0) for one in settled), default=0)
+    pins = _pins(layout, build.version)
+    force = _number(build)
+    since = max((_place(pins, one, force) for one in settled), default=0)
     own = [one for one in builds if one.version == build.version]
     first = kept.first_of(tuple(own), build.version)
     return [
         one
         for one in own
-        if one not in (build, first) and since <= numbers.get(_pin_of(one), 0) < force
+        if one not in (build, first) and since <= _place(pins, one, force) < force
     ]
 
 
@@ -62,10 +62,9 @@ def amendment_of(
     """
     if not compared:
         return NOT_AMENDED
-    pins = {pin.number: pin for pin in read_pins(layout.pins) if pin.version == build.version}
-    numbers = _numbers(layout, build.version)
-    force = pins[numbers[_pin_of(build)]]
-    since = min(numbers[_pin_of(one)] for one in compared)
+    pins = _pins(layout, build.version)
+    force = pins[_number(build)]
+    since = min(_place(pins, one, force.number) for one in compared)
     older = [pins[number] for number in range(since, force.number)]
     gone = _gone(older, force)
     reported, discordant = _seen([*faced, *compared], gone, tau)
@@ -79,13 +78,26 @@ def amendment_of(
     )
 
 
-def _numbers(layout: Layout, version: str) -> dict[str, int]:
-    """Number of each pin of a version by its total; where two are the same set, the later one."""
-    return {pin.total: pin.number for pin in read_pins(layout.pins) if pin.version == version}
+def _pins(layout: Layout, version: str) -> dict[int, Pin]:
+    return {pin.number: pin for pin in read_pins(layout.pins) if pin.version == version}
 
 
-def _pin_of(build: Build) -> str:
-    return str(build.content["inputs"]["pin"]["total"])
+def _number(build: Build) -> int:
+    """Number of the pin that a build was scored under."""
+    return int(build.content["inputs"]["pin"]["number"])
+
+
+def _place(pins: Mapping[int, Pin], build: Build, force: int) -> int:
+    """The last pin up to `force` that is the very set a build was scored on.
+
+    A set that was restored is the set that it was. What came after `force` does not count, or a
+    later amendment would change what follows from an earlier case.
+    """
+    if _number(build) > force:
+        return _number(build)
+    total = build.content["inputs"]["pin"]["total"]
+    same = (number for number, pin in pins.items() if pin.total == total and number <= force)
+    return max(same, default=0)
 
 
 def _gone(older: Sequence[Pin], force: Pin) -> dict[str, set[str]]:

@@ -16,6 +16,7 @@ from lifecycle.dossier.builds import Build
 from lifecycle.dossier.layout import Layout
 from lifecycle.dossier.pins import read_pins
 from lifecycle.dossier.terms import completed
+from lifecycle.dossier.traces import trace_of
 from lifecycle.errors import IntegrityError
 from lifecycle.gate.judge import policy_digest
 from lifecycle.gate.rules import Rules, rules_of
@@ -81,18 +82,26 @@ def arithmetic_fault(build: Build, others: Sequence[Build], rules: Rules) -> boo
 
 def _trained_from(build: Build, rules: Rules) -> dict[str, Any]:
     content = build.content
-    inputs = {
-        key: value
-        for key, value in content["inputs"].items()
-        if key != "pin" or not rules.looks_at_all
-    }
     return {
-        "inputs": inputs,
+        "inputs": _learnt(build) if rules.looks_at_all else dict(content["inputs"]),
         "recipe": content["recipe"],
         "arithmetic": content["framework"].get("arithmetic"),
         "environment": None if is_exact(build) else content["environment"],
         "exact": is_exact(build),
     }
+
+
+def _learnt(build: Build) -> object:
+    """What the network was trained from, by the trace: its input and what was to be learnt.
+
+    Not `inputs`: the digests of sources, cohort and split there take in the frozen cases, and an
+    amended frozen set would hide that the arithmetic is wrong. Builds that were made before traces
+    were kept have nothing better.
+    """
+    trace = trace_of(build)
+    if trace is not None:
+        return trace.input
+    return {key: value for key, value in build.content["inputs"].items() if key != "pin"}
 
 
 def recipe_changed_after_list(layout: Layout, build: Build, builds: Sequence[Build]) -> bool:

@@ -115,8 +115,9 @@ def usual(case: str) -> Sequence[str]:
 def standing(chain: Chain, version: str, needs: Needs = usual) -> Standing:
     """Where one version stands.
 
-    A refusal ends the open signatures on its build that came before it; a withdrawal of any
-    signature of a release ends the release, and its signatures are spent.
+    A refusal ends the open signatures on its build that came before it. A withdrawal of any
+    signature of a release ends every release of its build, and all signatures on the build are
+    spent: it may have been judged anew, by another policy, and signed more than once.
 
     Args:
         chain: verified.
@@ -204,13 +205,18 @@ def _signed(now: Standing, link: Link, needs: Needs) -> Standing:
 
 def _withdrawn(now: Standing, link: Link, needs: Needs) -> Standing:
     target = link.record.target
-    releases = tuple(
-        replace(r, withdrawn=link)
+    # the build is withdrawn, and not one case of it: it may have been judged and signed anew
+    ended = {
+        r.subject.build
+        for r in now.releases
         if r.withdrawn is None and any(k.digest == target for k in r.links)
-        else r
+    }
+    releases = tuple(
+        replace(r, withdrawn=link) if r.withdrawn is None and r.subject.build in ended else r
         for r in now.releases
     )
-    rest = ((p, tuple(k for k in p.links if k.digest != target)) for p in now.partial)
+    open_ones = (p for p in now.partial if p.subject.build not in ended)
+    rest = ((p, tuple(k for k in p.links if k.digest != target)) for p in open_ones)
     partial = tuple(
         Partial(p.subject, links, _missing(p.subject, links, needs(p.subject.case)))
         for p, links in rest

@@ -16,6 +16,7 @@ from lifecycle.dossier.layout import Layout
 from lifecycle.dossier.once import held_digests, reading_once
 from lifecycle.dossier.pins import pin_digest, read_pins
 from lifecycle.errors import IntegrityError
+from lifecycle.gate.rules import rules_of
 from lifecycle.release.case import Case, looked_at
 from lifecycle.release.chain import Chain
 from lifecycle.release.files import require_folder
@@ -65,7 +66,18 @@ def subjects_of(layout: Layout, case: Case) -> dict[str, str]:
     build = kept.read_build(layout, case.build)
     weights = weights_file(layout, build).relative_to(root).as_posix()
     found[weights] = str(build.content["weights"]["file"])
-    return found | _pins(layout, case.version, case.pin)
+    return found | _pins(layout, case.version, _last_pin(layout, case, build))
+
+
+def _last_pin(layout: Layout, case: Case, build: Build) -> int | None:
+    """Number of the pin that a build was scored under; `gate/1` took the first of the same set.
+
+    That left out the amendments between a set and the same set restored.
+    """
+    if rules_of(case.rules, f"b{case.build}").looks_at_all:
+        return int(build.content["inputs"]["pin"]["number"])
+    pins = (pin for pin in read_pins(layout.pins) if pin.version == case.version)
+    return next((pin.number for pin in pins if pin.total == case.pin), None)
 
 
 def attempt_subjects(layout: Layout, version: str) -> dict[str, str]:
@@ -88,30 +100,27 @@ def attempts_named(layout: Layout, subjects: Mapping[str, str]) -> set[str]:
     return {name.removeprefix(place) for name in subjects if name.startswith(place)}
 
 
-def pin_subjects(layout: Layout, version: str, last: str | None = None) -> dict[str, str]:
+def pin_subjects(layout: Layout, version: str) -> dict[str, str]:
     """Digest of each pin of a version, under the name of the file and the pin's number.
 
     Args:
         layout: the classifier's folders.
         version: whose pins.
-        last: total of the last pin that is meant; later ones are left out.
 
     Raises:
         IntegrityError: something else stands in the place of a file of evidence (`require_plain`).
     """
     require_plain(layout)
-    return _pins(layout, version, last)
+    return _pins(layout, version, None)
 
 
-def _pins(layout: Layout, version: str, last: str | None) -> dict[str, str]:
+def _pins(layout: Layout, version: str, last: int | None) -> dict[str, str]:
     place = layout.pins.relative_to(layout.root).as_posix()
-    found: dict[str, str] = {}
-    for pin in read_pins(layout.pins):
-        if pin.version == version:
-            found[f"{place}#{pin.version}/{pin.number}"] = pin_digest(pin)
-            if pin.total == last:
-                break
-    return found
+    return {
+        f"{place}#{pin.version}/{pin.number}": pin_digest(pin)
+        for pin in read_pins(layout.pins)
+        if pin.version == version and (last is None or pin.number <= last)
+    }
 
 
 def require_plain(layout: Layout) -> None:

@@ -134,10 +134,9 @@ def _verify_threshold(layout: Layout, cases: Sequence[Case]) -> int:
     entry = read_threshold(layout)
     version = entry.version
     known = {case.version: case for case in cases}
-    newest = sorted(_number(folder, "") for folder in _visible(layout.builds))[-1:]
     if version not in known:
         # a version that nobody has signed yet may stand there, but only if it was built
-        if not any(kept.read_build(layout, number).version == version for number in newest):
+        if not any(build.version == version for build in kept.builds_here(layout)):
             raise IntegrityError(f"{path} was changed: no build is of version {version!r}")
         return 1
     case = known[version]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lifecycle.domain.digests import sha256
 from lifecycle.dossier.builds import Build
+from lifecycle.dossier.traces import TRACE, WIDTH, Trace, to_bytes
 from lifecycle.gate.rules import NOW, RULES, Rules
 from lifecycle.release.derived import arithmetic_fault, identical
 
@@ -108,3 +111,27 @@ def test_another_frozen_set_hides_no_fault_of_arithmetic() -> None:
 
     assert _fault(_build(2, other), (_build(1),))
     assert not _fault(_build(2, other), (_build(1),), RULES["gate/1"])
+
+
+@pytest.mark.parametrize(("learnt", "fault"), [("a" * 64, True), ("b" * 64, False)])
+def test_nor_does_an_amended_one_whose_cases_are_among_the_inputs(
+    tmp_path: Path, learnt: str, fault: bool
+) -> None:
+    """Digests of sources, cohort and split take in the frozen cases; the trace does not."""
+
+    def amended(content: dict[str, Any]) -> None:
+        content["weights"]["sha256"] = "t"
+        content["inputs"] |= {"cohort": "another", "sources": "others", "parts": "others"}
+
+    one = _traced(_build(1), tmp_path / "b1", "a" * 64)
+    two = _traced(_build(2, amended), tmp_path / "b2", learnt)
+    assert _fault(two, (one,)) == fault
+    assert not _fault(two, (one,), RULES["gate/1"])
+
+
+def _traced(build: Build, folder: Path, learnt: str) -> Build:
+    """The same build with a trace of one step, of an input."""
+    folder.mkdir()
+    data = to_bytes(Trace(learnt, 1, ("c" * 64, "d" * 64), bytes(WIDTH)))
+    (folder / TRACE).write_bytes(data)
+    return replace(build, files={TRACE: sha256(data)}, folder=folder)
