@@ -9,7 +9,7 @@ from pydantic import Field
 
 from lifecycle.records.evidence import CRITERIA_V1, RULES_V1, Decision, VerdictV1, decision_of_v1
 from lifecycle.records.format import Format, Value, same
-from lifecycle.records.settings import PolicyRecord, TauRecord
+from lifecycle.records.settings import PolicyRecord, PolicyRecordV2, TauRecord
 from lifecycle.records.types import (
     Count,
     Digest,
@@ -198,11 +198,34 @@ class CaseFactsV1(Part):
     origin: Literal["real", "simulated"]
 
 
-class CaseFactsV2(CaseFactsV1):
-    """With the rules that it was judged by, and the criteria of these."""
+class ExposedRecord(Part):
+    """Networks of one version that were judged on cases of the frozen set, by their weights."""
 
+    classifier: Name
+    version: Name
+    weights: Annotated[list[Digest], MinLen(1)]
+
+
+class FollowedRecord(Part):
+    """How a build stands to earlier versions, by the chain."""
+
+    earlier: Name | None
+    builds: list[Number]
+    attempt: Count
+
+
+class CaseFactsV2(CaseFactsV1):
+    """With the rules that it was judged by, and the criteria of these.
+
+    What has a default here came before the first release of the format, and cases without it were
+    judged by criteria that do not ask for it.
+    """
+
+    policy: PolicyRecordV2
     rules: Text
     criteria: Annotated[list[Text], MinLen(1)]
+    followed: FollowedRecord | None = None
+    exposure: list[ExposedRecord] = Field(default_factory=list)
 
 
 class CaseV1(Part):

@@ -43,6 +43,20 @@ class PolicyRecord(Part):
     signatures: Annotated[list[Literal["author", "reviewer", "approver"]], MaxLen(12)]
 
 
+class PredecessorRecord(Part):
+    """The version that is followed, and the class map."""
+
+    version: Name
+    classes: dict[str, str] | None
+
+
+class PolicyRecordV2(PolicyRecord):
+    """With what came before the first release of its format: absent, it says nothing."""
+
+    predecessor: PredecessorRecord | None = None
+    exposure: Number | None = None
+
+
 class TauRecord(Part):
     """How tau was chosen: the section `tau`."""
 

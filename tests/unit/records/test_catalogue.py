@@ -16,6 +16,7 @@ from lifecycle.domain.classifier import (
     Margins,
     Numerics,
     Policy,
+    PredecessorPlan,
     PreprocessPlan,
     Recipe,
     SearchPlan,
@@ -51,7 +52,8 @@ def test_no_published_schema_is_lost() -> None:
 @pytest.mark.parametrize(
     ("value", "model", "more"),
     [
-        (Policy(), settings.PolicyRecord, ()),
+        (Policy(), settings.PolicyRecordV2, ()),
+        (PredecessorPlan("1"), settings.PredecessorRecord, ()),
         (Margins(), settings.MarginsRecord, ()),
         (TauPlan(), settings.TauRecord, ()),
         (Numerics(), settings.NumericsRecord, ()),
