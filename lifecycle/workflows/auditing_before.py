@@ -13,7 +13,8 @@ from lifecycle.dossier.exposed import Exposed, joined, judged_by, missing
 from lifecycle.dossier.layout import Layout
 from lifecycle.dossier.pins import read_pins
 from lifecycle.errors import IntegrityError
-from lifecycle.release.case import Case
+from lifecycle.gate.rules import RULES
+from lifecycle.release.case import Case, kept_case
 from lifecycle.release.chain import Chain
 from lifecycle.release.predecessors import counted_before, facts_of
 from lifecycle.release.subjects import attempts_named
@@ -38,6 +39,7 @@ def require_before(
     Raises:
         IntegrityError: names the field.
     """
+    _require_rules(layout, case, before, where)
     if not set(ASKED) & set(case.criteria):
         return
     facts = facts_of(layout, before, case.version, case.first, case.policy, case.exposure)
@@ -54,6 +56,25 @@ def require_before(
             f"{one.classifier} {one.version} that were judged on its frozen cases"
         )
     _require_here(layout, case, where)
+
+
+def _require_rules(layout: Layout, case: Case, before: Chain, where: str) -> None:
+    """Rules never go back: older ones, which ask for less, are no way round those of today.
+
+    Raises:
+        IntegrityError: a case that was signed before names newer ones.
+    """
+    order = list(RULES)
+    digests = dict.fromkeys(link.record.case for link in before.links if link.record.case)
+    newest = max(
+        (kept_case(layout, str(digest)).case.rules for digest in digests),
+        key=order.index,
+        default=case.rules,
+    )
+    if order.index(case.rules) < order.index(newest):
+        raise IntegrityError(
+            f"{where}: field case.rules: {case.rules}, after a case was signed by {newest}"
+        )
 
 
 def _known(
