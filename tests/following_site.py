@@ -1,4 +1,4 @@
-"""A second version of a released classifier, as another training would make it, without training."""
+"""A second version of a released classifier, as a training would make it, without the training."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def same(scores: Predictions) -> Predictions:
 
 
 def says_otherwise(cases: int) -> Change:
-    """The first cases get the scores of their classes turned round, so that they are called anew."""
+    """The first cases have the scores of their classes turned round, so they are called anew."""
 
     def change(before: Predictions) -> Predictions:
         scores = before.scores.copy()

@@ -60,14 +60,14 @@ def sharing(entries: Iterable[Exposed], root: Path, *pins_here: Pin) -> tuple[Ex
     Raises:
         IntegrityError: pins were changed.
     """
-    wanted = {digest for pin in pins_here for digest in pin.cases.values()}
+    wanted = {digest for pin in pins_here for digest in pin.contents()}
     known: dict[str, tuple[Pin, ...]] = {}
     found = []
     for entry in entries:
         if entry.classifier not in known:
             known[entry.classifier] = read_pins(Layout(root, entry.classifier).pins)
         pins = [one for one in known[entry.classifier] if one.version == entry.version]
-        if any(wanted & set(one.cases.values()) for one in pins):
+        if any(wanted & one.contents() for one in pins):
             found.append(entry)
     return tuple(found)
 

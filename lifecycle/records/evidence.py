@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from annotated_types import MinLen
+from pydantic import Field
 
 from lifecycle.records.format import Format, Value, same
 from lifecycle.records.types import (
@@ -36,14 +37,22 @@ class PinRecord(Part):
     digest: Digest
 
 
+class PinRecordV2(PinRecord):
+    """With digests of the values alone, absent in pins from before these were kept."""
+
+    values: dict[str, Digest] = Field(default_factory=dict)
+
+
 class PinsV1(Part):
     """Version 1, of lifecycle 0.1.0."""
 
     pins: list[PinRecord]
 
 
-class PinsV2(PinsV1, Record):
+class PinsV2(Record):
     """Version 2: with the program."""
+
+    pins: list[PinRecordV2]
 
 
 class PairFigures(Part):

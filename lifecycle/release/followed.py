@@ -72,7 +72,7 @@ def followed_of(facts: Facts, policy: Policy, judged: Scored, before: Sequence[S
     found = Followed(facts.earlier, version, facts.builds, facts.attempt)
     if plan is None or not before:
         return found
-    common, changed = _common(judged.pin, [one.pin for one in before])
+    common, changed = _common(judged, before)
     then = {case for one in before for case in one.pin.cases}
     found = replace(
         found,
@@ -99,17 +99,41 @@ def followed_of(facts: Facts, policy: Policy, judged: Scored, before: Sequence[S
     return replace(found, agreement=agreement)
 
 
-def _common(now: Pin, then: Sequence[Pin]) -> tuple[list[str], tuple[str, ...]]:
-    """Cases that are the same under every pin, and those that only go by the same name."""
-    both = set(now.cases).intersection(*(pin.cases for pin in then))
-    same = {case for case in both if all(pin.cases[case] == now.cases[case] for pin in then)}
+def _common(judged: Scored, before: Sequence[Scored]) -> tuple[list[str], tuple[str, ...]]:
+    """Cases that are the same in every build, and those that only go by the same name.
+
+    The same is a case of one name, patient, group and content. Its label may be another: a class
+    that has a new name changes the label of its cases, and no call.
+    """
+    now, then = _contents(judged), [_contents(one) for one in before]
+    same = [
+        case
+        for case, entry in now.items()
+        if all(case in one and _same_case(entry, one[case]) for one in then)
+    ]
     other = {
         case
-        for pin in then
-        for case, digest in pin.cases.items()
-        if now.cases.get(case, digest) != digest
+        for one in then
+        for case, entry in one.items()
+        if case in now and not _same_case(now[case], entry)
     }
     return sorted(same), tuple(sorted(other))
+
+
+Entry = tuple[str, str | None, tuple[str, str]]
+
+
+def _contents(one: Scored) -> dict[str, Entry]:
+    """Case -> its digest, that of its values where it is kept, its patient and group."""
+    rows = zip(one.frozen.ids, one.frozen.patients, one.frozen.groups, strict=True)
+    return {
+        case: (one.pin.cases[case], one.pin.values.get(case), (patient, group))
+        for case, patient, group in rows
+    }
+
+
+def _same_case(one: Entry, two: Entry) -> bool:
+    return one[0] == two[0] or (one[1] is not None and one[1:] == two[1:])
 
 
 def _incomparable(

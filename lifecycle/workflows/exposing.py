@@ -91,8 +91,8 @@ def pin_scored(layout: Layout, pins: tuple[Pin, ...], build: Build) -> Pin:
 
 def totals_sharing(pins: tuple[Pin, ...], pin: Pin) -> set[str]:
     """Totals of the pins that have a case of this one's content."""
-    wanted = set(pin.cases.values())
-    return {one.total for one in pins if wanted & set(one.cases.values())}
+    wanted = pin.contents()
+    return {one.total for one in pins if wanted & one.contents()}
 
 
 def _read_note(path: Path) -> tuple[Exposed, ...]:
