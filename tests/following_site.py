@@ -25,6 +25,7 @@ from lifecycle.dossier.pins import append_pin, pin_of
 from lifecycle.dossier.pipeline import write_current
 from lifecycle.dossier.predictions import read_parquet, write_parquet
 from lifecycle.dossier.weights import packed, unpacked
+from lifecycle.gate.evidence import Evidence, Followed
 from lifecycle.release import chain as chains
 from lifecycle.release import tested
 from lifecycle.release.case import Judged, to_record
@@ -213,3 +214,13 @@ def written(site: Site, judged: Judged, built_by: str = "", at: str = "") -> Non
         path.write_bytes(seal(statement_of(record), key))
         if at:
             return  # the next record could not follow such a time
+
+
+def evidence_with(followed: Followed) -> Evidence:
+    """Evidence of which only the version before is looked at."""
+    return Evidence(
+        build=2, basis="first build", attempt=0, agreement=None, cutoffs=None, holdout=None,
+        frozen=None, validation_passed=True, pin_intact=True, policy_newer=False,
+        same_fingerprint_other_weights=False, numerics_mode="native", rehearsals=None,
+        origin="real", task="single", followed=followed,
+    )  # fmt: skip
