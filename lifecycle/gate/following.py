@@ -170,9 +170,8 @@ def exposure(policy: Policy, evidence: Evidence) -> Findings:
         said = "How many networks were judged on these frozen cases was not counted."
         return (Finding("exposure", "inconclusive", None, limit, None, said),)
     where = ", ".join(f"{name} {version} ({count})" for name, version, count in found.of)
-    said = f"{found.networks} networks were judged on these frozen cases so far: {where}."
-    if found.networks == 1:
-        said = f"This is the first network that was judged on these frozen cases: {where}."
+    were = "network was" if found.networks == 1 else "networks were"
+    said = f"{found.networks} {were} judged on these frozen cases so far: {where}."
     status: Status = "pass"
     if policy.exposure is not None and found.networks > policy.exposure:
         status = "inconclusive"

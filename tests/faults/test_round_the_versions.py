@@ -21,8 +21,10 @@ from following_site import (
 )
 from release_site import Site, new_site, release
 
+from lifecycle.domain.cohort import Pin
 from lifecycle.dossier.attempts import record_attempt
 from lifecycle.dossier.layout import Layout
+from lifecycle.dossier.pins import append_pin
 from lifecycle.records.evidence import CRITERIA_V1
 from lifecycle.release.case import Case, Judged, replay
 from lifecycle.workflows.judging import case_of
@@ -77,7 +79,7 @@ def test_nothing_named_is_inconclusive_until_a_second_person_accepts(site: Site)
     done = sign_all(site, "fresh cohort, no case in common")
     assert [one.code for one in done if one.code != 22] == [0, 0], [one.said for one in done]
     assert site.verify().code == 0
-    assert "predecessor" in done[0].said  # the signer is shown it
+    assert "of version 1, released before, it was compared with NOTHING" in done[0].said
 
 
 def test_a_version_that_is_not_the_last_released_is_named(site: Site) -> None:
@@ -148,7 +150,7 @@ def test_a_version_that_failed_and_came_back_is_held_to_the_next_level(site: Sit
 
 def test_exposure_counts_versions_and_names_and_has_a_limit(site: Site) -> None:
     assert findings(site)["exposure"][0] == "pass"
-    assert "first network" in findings(site)["exposure"][1]
+    assert "1 network was judged" in findings(site)["exposure"][1]
     new_build(site, policy={**FOLLOWS, "exposure": 2})
     found = findings(site)["exposure"]
     assert found[0] == "pass" and "wine 1 (1), wine 2 (1)" in found[1]
@@ -257,3 +259,25 @@ def test_an_honest_case_written_by_hand_verifies(site: Site) -> None:
     case = _honest(site)
     written(site, Judged(case, replay(layout, case)))
     assert site.verify().code == 0
+
+
+def test_a_renamed_dossier_that_git_remembers_cannot_be_taken_away(site: Site) -> None:
+    new_build(site, policy=FOLLOWS)
+    _renamed(site)
+    _other_cases(site)
+    site.commit()
+    shutil.rmtree(site.root / "dossier/vintage")
+    shutil.rmtree(site.root / "dossier/elsewhere")
+    site.commit()
+    for done in sign_all(site):
+        assert done.code == 22
+        assert "taken away: dossier/vintage/attempts" in done.said
+        assert "elsewhere" not in done.said
+
+
+def _other_cases(site: Site) -> None:
+    """A classifier of other cases, which may go."""
+    layout = Layout(site.root, "elsewhere")
+    layout.dossier.mkdir()
+    append_pin(layout.pins, Pin("1", 1, {"x": "0" * 64}, "1" * 64, "", "real", {"x": "2" * 64}))
+    record_attempt(layout, "1", "cd" * 32, ())

@@ -88,7 +88,7 @@ def test_a_whole_project_through_two_versions(tmp_path: Path) -> None:
     done = run_in(built, "lifecycle", "rebuild")
     assert done.returncode == 0, done.stderr
     site = release(new_site(built, tmp_path / "site", ("ada", "rev", "app", "two")))
-    recipe = {"lr": 0.02, "l2": 0.001, "epochs": 14, "minibatch": 8, "stop": "best-holdout"}
+    recipe = {"lr": 0.015, "l2": 0.001, "epochs": 14, "minibatch": 8, "stop": "best-holdout"}
     set_params(site, "2", {"predecessor": {"version": "1"}, "exposure": 5}, recipe=recipe)
     site.commit()
     done = run_in(site.root, "lifecycle", "rebuild", "wine")
