@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lifecycle.consistency.agree import Series, agree
 from lifecycle.consistency.calls import call
@@ -81,3 +83,28 @@ def test_of_a_multi_label_case_only_the_class_is_left_out() -> None:
     assert (found.called, found.compared) == (4, 3)  # cells that are called
     agreement = agree(Series(("b1", "b2"), tuple(found.calls.values())), 0.025)
     assert (agreement.series.R, agreement.series.D, agreement.series.reportable) == (3, 1, 5 / 6)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("ABC."), st.sampled_from("ABC.")), min_size=1, max_size=30),
+    st.permutations("XYZ"),
+)
+def test_a_map_of_every_class_is_the_comparison_within_a_version(
+    letters: list[tuple[str, str]], names: list[str]
+) -> None:
+    """Whatever the names are and wherever the columns stand."""
+    one, two = ("".join(side) for side in zip(*letters, strict=True))
+    renamed = dict(zip("ABC", names, strict=True))
+    order = "".join(sorted(names))
+    plain = agree(Series(("b1", "b2"), (called(one, "ABC"), called(two, "ABC"))), 0.025)
+    new = called("".join(renamed.get(x, x) for x in two), order)
+    maps = {"b1": renamed, "b2": {name: name for name in order}}
+    found = through({"b1": called(one, "ABC"), "b2": new}, maps, "b2")
+    mapped = agree(Series(("b1", "b2"), tuple(found.calls.values())), 0.025)
+    for key in ("S", "R", "D", "conversions", "m", "Z", "upper", "reportable"):
+        assert getattr(mapped.series, key) == getattr(plain.series, key)
+    (a,), (b,) = plain.candidate_pairs(), mapped.candidate_pairs()
+    assert (a.lost.units, a.lost.reported_units, a.gained.cases) == (
+        b.lost.units, b.lost.reported_units, b.gained.cases,
+    )  # fmt: skip
+    assert found.called == found.compared
