@@ -36,6 +36,12 @@ def case_digests(cohort: Cohort) -> dict[str, str]:
     return {case: sha256(canonical_case(cohort, i)) for i, case in enumerate(cohort.ids)}
 
 
+def value_digests(cohort: Cohort) -> dict[str, str]:
+    """SHA-256 of each case's measured values as little-endian float64, by case id."""
+    rows = (_one_nan(cohort.rows([i])[0]) for i in range(len(cohort.ids)))
+    return {case: sha256(canonical_array(row)) for case, row in zip(cohort.ids, rows, strict=True)}
+
+
 def make_pin(cohort: Cohort, version: str, number: int, reason: str) -> Pin:
     """Pin the frozen cases of a version.
 
@@ -54,7 +60,8 @@ def make_pin(cohort: Cohort, version: str, number: int, reason: str) -> Pin:
     if number > 1 and not reason.strip():
         raise UsageError(f"pin {number} of version {version} amends an earlier one: give a reason")
     cases = case_digests(cohort)
-    return Pin(version, number, cases, _total(cases, cohort), reason, cohort.origin)
+    total = _total(cases, cohort)
+    return Pin(version, number, cases, total, reason, cohort.origin, value_digests(cohort))
 
 
 def check_pin(pin: Pin, cohort: Cohort) -> None:
@@ -72,6 +79,8 @@ def check_pin(pin: Pin, cohort: Cohort) -> None:
     faults = _differences(pin.cases, found)
     if cohort.origin != pin.origin:
         faults.insert(0, f"the cases are {cohort.origin}, and {pin.origin} ones were pinned")
+    if not faults and pin.values and pin.values != value_digests(cohort):
+        faults = ["the pin's digests of the values are not those of the cases"]
     if not faults and _total(found, cohort) != pin.total:
         faults = ["the feature list was changed (every case kept its values)"]
     if faults:

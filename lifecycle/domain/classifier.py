@@ -341,6 +341,22 @@ class Margins:
 
 
 @dataclass(frozen=True, slots=True)
+class PredecessorPlan:
+    """The version that this one follows, and how its classes are called now.
+
+    Attributes:
+        version: of the classifier, released before this one.
+        classes: its class -> class of this version; several may become one. Where null, each class
+            that both versions have goes by its own name. A class that the map leaves out has no
+            counterpart: calls of it are listed and not compared.
+    """
+
+    __pydantic_config__ = STRICT
+    version: Name
+    classes: Annotated[dict[str, str], MinLen(1)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """What the gate demands (design: consistency and gate). Defaults as design 09.5.
 
@@ -371,6 +387,9 @@ class Policy:
         arithmetic_fault: what a weight digest that differs under one fingerprint means.
         rehearsals: how many rehearsed profiles must agree (evidence of `lifecycle rehearse`).
         signatures: roles that must sign, each another person, before a build is a release.
+        predecessor: the version that this one follows: every build is compared with its releases.
+        exposure: how many networks may have been judged on these frozen cases, over all versions
+            and classifiers; no limit where null.
     """
 
     __pydantic_config__ = STRICT
@@ -399,6 +418,24 @@ class Policy:
         "reviewer",
         "approver",
     )
+    predecessor: PredecessorPlan | None = None
+    exposure: Annotated[int, Ge(1)] | None = None
+
+
+def _mapped_to(plan: PredecessorPlan | None) -> list[str]:
+    return [] if plan is None or plan.classes is None else list(plan.classes.values())
+
+
+def _require_fitting_predecessor(plan: PredecessorPlan | None, version: str, task: Task) -> None:
+    if plan is None:
+        return
+    if plan.version == version:
+        raise ValueError("`policy.predecessor.version` is this version: name the one before it")
+    if task == "single" and plan.classes is not None and len({*plan.classes.values()}) < 2:
+        raise ValueError(
+            "`policy.predecessor.classes` maps to one class, and calls of one class alone can "
+            "never contradict each other: map two at least"
+        )
 
 
 def _require_fitting_folds(frozen: FrozenPlan, split: SplitPlan) -> None:
@@ -460,6 +497,7 @@ class Classifier:
             "policy.margins.sensitivity": tuple(self.policy.margins.sensitivity or ()),
             "policy.margins.specificity": tuple(self.policy.margins.specificity or ()),
             "policy.actions": tuple(self.policy.actions or ()),
+            "policy.predecessor.classes": tuple(_mapped_to(self.policy.predecessor)),
         }
         for place, names in named.items():
             unknown = [name for name in names if name not in self.classes]
@@ -468,6 +506,7 @@ class Classifier:
         if self.tau.mode == "one" and self.tau.positive is None and self.task == "single":
             raise ValueError("`tau.positive` is needed where `tau.mode` is `one`")
         _require_fitting_folds(self.frozen, self.split)
+        _require_fitting_predecessor(self.policy.predecessor, self.version, self.task)
         _require_groups(self.policy, self.frozen.source or self.cohort)
         known = network_of(self.model.kind).measures
         if self.cohort.measures not in known:

@@ -91,6 +91,8 @@ class Pin:
         total: SHA-256 over all of them and the feature list.
         reason: why it was amended ("" for the first lock).
         origin: real or simulated.
+        values: case id -> SHA-256 of its measured values alone: by these a case is known again
+            whose label or name is another; empty in pins from before they were kept.
     """
 
     version: str
@@ -99,6 +101,11 @@ class Pin:
     total: str
     reason: str
     origin: Origin
+    values: Mapping[str, str] = field(default_factory=dict)
+
+    def contents(self) -> set[str]:
+        """What a case of another pin can be known by: whole cases, and values alone."""
+        return {*self.cases.values(), *self.values.values()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

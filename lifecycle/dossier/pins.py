@@ -11,7 +11,7 @@ from typing import Any
 
 from lifecycle.domain.cohort import Pin
 from lifecycle.domain.digests import digest_of
-from lifecycle.dossier.files import read_record, write_json
+from lifecycle.dossier.files import read_record, record_in, write_json
 from lifecycle.errors import IntegrityError, UsageError
 from lifecycle.records.evidence import PINS, PinRecord
 from lifecycle.records.format import published
@@ -25,7 +25,20 @@ def read_pins(path: Path) -> tuple[Pin, ...]:
     """
     if not path.exists():
         return ()
-    document = PINS.read(read_record(path), str(path))
+    return _pins(read_record(path), path)
+
+
+def pins_in(data: bytes, where: str) -> tuple[Pin, ...]:
+    """The pins that a file's bytes are, as git may remember them.
+
+    Raises:
+        IntegrityError: a bit of them was changed, or numbers do not follow.
+    """
+    return _pins(record_in(data, Path(where)), Path(where))
+
+
+def _pins(record: object, path: Path) -> tuple[Pin, ...]:
+    document = PINS.read(record, str(path))
     pins = tuple(_pin(path, entry) for entry in document["pins"])
     _require_order(path, pins)
     return pins

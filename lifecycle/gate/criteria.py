@@ -160,13 +160,14 @@ def amended(policy: Policy, evidence: Evidence) -> Findings:
     said = (
         f"The frozen set was amended (pin {found.since} to {found.pin}) after builds had been "
         f"compared on it: {gone} cases were dropped and {other} changed "
-        f"({_some([*found.dropped, *found.changed])}). {len(found.discordant)} of them were "
+        f"({some([*found.dropped, *found.changed])}). {len(found.discordant)} of them were "
         f"discordant; with these it is {all_D} of {all_R} cases. A second person has to accept it."
     )
     return (Finding("frozen.amended", "inconclusive", figure, allowed(policy.p), None, said),)
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """Names in a sentence, the first of many."""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return f"{', '.join(names[:_NAMED])}{more}"
 
@@ -657,7 +658,11 @@ def lost(policy: Policy, evidence: Evidence) -> Findings:
     agreement = _compared(evidence)
     if agreement is None:
         return _missing(evidence, "lost")
-    a = level(policy, evidence)
+    return judge_kept(policy, agreement, level(policy, evidence))
+
+
+def judge_kept(policy: Policy, agreement: Agreement, a: float | None) -> Findings:
+    """The tests of lost reports alone, at a level; see `judge_consistency`."""
     found: list[Finding] = []
     for pair in agreement.candidate_pairs():
         found.append(_kept(f"lost:{pair.reference}", pair.lost, policy.delta, a))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -118,7 +118,58 @@ class Amendment:
     reported: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """How a build stands to the version that it follows.
+
+    Attributes:
+        earlier: the last version that was released before this one; None where there is none.
+        version: the version that the policy names, "" where it names none.
+        builds: numbers of its releases.
+        attempt: k: networks judged since, over all versions that were not released meanwhile.
+        agreement: with these builds, through the class map; None where nothing can be compared.
+        why: why nothing can.
+        common: frozen cases that are the same in both versions, by name and content.
+        only_now, only_then: names of cases that only this version has, and only the one before.
+        changed: names of cases that both have, with another content.
+        unmatched: build -> class without a counterpart -> cases that the build calls so.
+        astray: classes that both versions have and that do not go by their own name in the map.
+        called, compared: calls of the version before, and those that are compared.
+    """
+
+    earlier: str | None = None
+    version: str = ""
+    builds: tuple[int, ...] = ()
+    attempt: int = 1
+    agreement: Agreement | None = None
+    why: str = ""
+    common: int = 0
+    only_now: tuple[str, ...] = ()
+    only_then: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    unmatched: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    astray: tuple[str, ...] = ()
+    called: int = 0
+    compared: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """How many networks were judged on the frozen cases.
+
+    Attributes:
+        networks: distinct weights, the judged build's among them; 0 where it was not counted.
+        of: classifier, version and how many of its networks; one that two versions have is there
+            twice.
+    """
+
+    networks: int = 0
+    of: tuple[tuple[str, str, int], ...] = ()
+
+
 NOT_AMENDED = Amendment()
+NOTHING_EARLIER = Followed()
+NOT_COUNTED = Exposure()
 NO_AREAS = Areas(AucInterval(None, None, None, 0, 0), {}, ())
 
 
@@ -145,6 +196,8 @@ class Evidence:
         rehearsed_other_bits: rehearsed profiles that gave other bits in exact mode.
         areas: on the frozen set.
         amendment: of the frozen set, after a comparison.
+        followed: how it stands to the version that it follows.
+        exposure: networks that were judged on the frozen cases.
     """
 
     build: int
@@ -166,6 +219,8 @@ class Evidence:
     rehearsed_other_bits: tuple[str, ...] = ()
     areas: Areas = NO_AREAS
     amendment: Amendment = NOT_AMENDED
+    followed: Followed | None = None
+    exposure: Exposure = NOT_COUNTED
 
 
 def holdout_figures(

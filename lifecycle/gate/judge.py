@@ -13,6 +13,7 @@ from lifecycle.domain.verdict import Finding, Verdict, worst
 from lifecycle.errors import IntegrityError
 from lifecycle.gate.criteria import COMPARED, level
 from lifecycle.gate.evidence import Evidence
+from lifecycle.gate.following import shown_of
 from lifecycle.gate.guarantee import guaranteed, needed_patients
 from lifecycle.gate.rules import NOW, RULES, criteria_of
 from lifecycle.records.evidence import VERDICT
@@ -254,6 +255,7 @@ def _shown(policy: Policy, evidence: Evidence, unused: list[str]) -> dict[str, A
         shown["names"] = list(agreement.names)
         shown["series"], shown["ever"] = plain(agreement.series), plain(agreement.ever)
         shown["discordant"] = [entry.case for entry in agreement.discordant]
+    shown |= shown_of(evidence)
     cleaned: dict[str, Any] = _finite(shown)
     return cleaned
 

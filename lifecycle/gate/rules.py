@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from lifecycle.errors import IntegrityError, UnusableInputError
 from lifecycle.gate.criteria import CRITERIA, CRITERIA_2, Criterion
+from lifecycle.gate.following import exposure, predecessor
 from lifecycle.records.evidence import CRITERIA_V1, RULES_V1
 from lifecycle.version import PROGRAM
 
@@ -40,7 +41,11 @@ class Rules:
 NOW = "gate/2"
 RULES = {
     RULES_V1: Rules(RULES_V1, CRITERIA, CRITERIA_V1, looks_at_all=False),
-    NOW: Rules(NOW, CRITERIA_2, (*CRITERIA_V1, "consistency.cases", "frozen.amended")),
+    NOW: Rules(
+        NOW,
+        {**CRITERIA_2, "predecessor": predecessor, "exposure": exposure},
+        (*CRITERIA_V1, "consistency.cases", "frozen.amended", "predecessor", "exposure"),
+    ),
 }
 
 

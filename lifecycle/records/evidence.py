@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from annotated_types import MinLen
+from pydantic import Field
 
 from lifecycle.records.format import Format, Value, same
 from lifecycle.records.types import (
@@ -36,6 +37,12 @@ class PinRecord(Part):
     digest: Digest
 
 
+class PinRecordV2(PinRecord):
+    """Since pins/3: with digests of the values alone, absent where none were kept."""
+
+    values: dict[str, Digest] = Field(default_factory=dict)
+
+
 class PinsV1(Part):
     """Version 1, of lifecycle 0.1.0."""
 
@@ -44,6 +51,12 @@ class PinsV1(Part):
 
 class PinsV2(PinsV1, Record):
     """Version 2: with the program."""
+
+
+class PinsV3(Record):
+    """Version 3: a case is known again by its values alone, too."""
+
+    pins: list[PinRecordV2]
 
 
 class PairFigures(Part):
@@ -229,7 +242,7 @@ def _threshold_of_v1(fields: Value) -> Value:
     return {**kept, **{key: cutoffs[key] for key in ("yes", "no", "status")}}
 
 
-PINS = Format("pins", (PinsV1, PinsV2), PinsV2, (same,), digested=2)
+PINS = Format("pins", (PinsV1, PinsV2, PinsV3), PinsV3, (same, same), digested=2)
 REHEARSALS = Format("rehearsals", (RehearsalsV1, RehearsalsV2), RehearsalsV2, (same,), digested=1)
 THRESHOLD = Format(
     "threshold",

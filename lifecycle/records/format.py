@@ -11,7 +11,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, get_type_hints
+from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
@@ -292,9 +292,11 @@ def value_of(kind: Any, entry: Mapping[str, Any]) -> Any:
 
 
 def _valued(kind: Any, item: Any) -> Any:
-    if isinstance(item, dict) and dataclasses.is_dataclass(kind):
-        return value_of(kind, item)
-    return tuple(_valued(None, one) for one in item) if isinstance(item, list) else item
+    inner = next((one for one in get_args(kind) if dataclasses.is_dataclass(one)), None)
+    if isinstance(item, dict):  # `inner`: the section may be absent
+        known = kind if dataclasses.is_dataclass(kind) else inner
+        return item if known is None else value_of(known, item)
+    return tuple(_valued(inner, one) for one in item) if isinstance(item, list) else item
 
 
 def _published(item: Any, kind: Any) -> Any:

@@ -217,9 +217,35 @@ class CaseFactsV1(Part):
 class CaseFactsV2(CaseFactsV1):
     """With the rules that it was judged by, and the criteria of these."""
 
-    policy: PolicyRecordV2
     rules: Text
     criteria: Annotated[list[Text], MinLen(1)]
+
+
+class ExposedRecord(Part):
+    """Networks of one version that were judged on cases of the frozen set, by their weights."""
+
+    classifier: Name
+    version: Name
+    weights: Annotated[list[Digest], MinLen(1)]
+
+
+class FollowedRecord(Part):
+    """How a build stands to earlier versions, by the chain."""
+
+    earlier: Name | None
+    builds: list[Number]
+    attempt: Count
+
+
+class CaseFactsV3(CaseFactsV2):
+    """With how it stands to earlier versions, and the networks that were judged on its cases.
+
+    Cases without either were judged by criteria that do not ask for it.
+    """
+
+    policy: PolicyRecordV2
+    followed: FollowedRecord | None = None
+    exposure: list[ExposedRecord] = Field(default_factory=list)
 
 
 class CaseV1(Part):
@@ -233,6 +259,13 @@ class CaseV2(Record):
     """Version 2: rules and criteria are named, and the verdict holds what decides."""
 
     case: CaseFactsV2
+    verdict: Decision
+
+
+class CaseV3(Record):
+    """Version 3: with earlier versions and exposure, and the keys that the policy got."""
+
+    case: CaseFactsV3
     verdict: Decision
 
 
@@ -266,5 +299,5 @@ RELEASE = Format(
 ROSTER = Format(
     "roster", (RosterV1, RosterV2, RosterV3), RosterV3, (same, _roster_of_v2), place="payload"
 )
-CASE = Format("case", (CaseV1, CaseV2), CaseV2, (_case_of_v1,))
+CASE = Format("case", (CaseV1, CaseV2, CaseV3), CaseV3, (_case_of_v1, same))
 BUNDLE = Format("bundle", (BundleV1,), BundleV1, digested=1, cure="unpack the bundle anew")

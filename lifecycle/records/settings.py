@@ -43,12 +43,21 @@ class PolicyRecord(Part):
     signatures: Annotated[list[Literal["author", "reviewer", "approver"]], MaxLen(12)]
 
 
+class PredecessorRecord(Part):
+    """The version that is followed, and the class map."""
+
+    version: Name
+    classes: dict[str, str] | None
+
+
 class PolicyRecordV2(PolicyRecord):
-    """With keys that cases of version 2 may have: absent, they say what stands here."""
+    """With what the policy got since: absent, a key says what stands here."""
 
     consistency_of: Literal["patients", "cases", "both"] = "both"
     most_cases: Number = 1
     delta_no: Size = 0.10
+    predecessor: PredecessorRecord | None = None
+    exposure: Number | None = None
 
 
 class TauRecord(Part):

@@ -21,15 +21,19 @@ from lifecycle.domain.predictions import Cutoffs, Predictions
 from lifecycle.domain.verdict import Verdict
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier.builds import Build
+from lifecycle.dossier.exposed import Exposed
 from lifecycle.dossier.files import record_in
 from lifecycle.dossier.layout import Layout
 from lifecycle.dossier.pins import read_pins
+from lifecycle.dossier.terms import completed
 from lifecycle.errors import IntegrityError
 from lifecycle.gate.criteria import COMPARED
 from lifecycle.gate.evidence import (
     Amendment,
     Basis,
     Evidence,
+    Exposure,
+    Followed,
     frozen_areas,
     frozen_figures,
     holdout_figures,
@@ -40,6 +44,7 @@ from lifecycle.records.format import published, value_of
 from lifecycle.records.release import CASE, CaseFactsV2
 from lifecycle.release.amended import amendment_of, compared_before
 from lifecycle.release.files import read_plain
+from lifecycle.release.followed import Facts, Scored, followed_of
 from lifecycle.release.standing import Needs
 from lifecycle.stats.intervals import attempt_level
 
@@ -70,6 +75,8 @@ class Case:
         origin: real or simulated cases.
         rules: the numbered rules that it is judged by.
         criteria: names of the criteria of these rules that it is judged by.
+        followed: what the chain says of earlier versions; None in a case of `gate/1`.
+        exposure: networks that were judged on the frozen cases; none in a case of `gate/1`.
     """
 
     classifier: str
@@ -96,6 +103,8 @@ class Case:
     origin: Origin
     rules: str
     criteria: tuple[str, ...]
+    followed: Facts | None = None
+    exposure: tuple[Exposed, ...] = ()
 
     @property
     def basis(self) -> Basis:
@@ -226,7 +235,67 @@ def evidence_of(layout: Layout, case: Case) -> Evidence:
         task=case.task,
         recipe_changed_after_list=case.list_seen,
         amendment=_amendment(layout, case, cutoffs),
+        followed=_followed(layout, case, cutoffs),
+        exposure=_exposure(case),
     )
+
+
+def _exposure(case: Case) -> Exposure:
+    networks = {weights for one in case.exposure for weights in one.weights}
+    counts = ((one.classifier, one.version, len(one.weights)) for one in case.exposure)
+    return Exposure(len(networks), tuple(counts))
+
+
+def _followed(layout: Layout, case: Case, cutoffs: Cutoffs) -> Followed | None:
+    """How the build stands to the version that it follows; None where nobody asked.
+
+    Raises:
+        IntegrityError: a build or pin of that version is missing or was changed.
+    """
+    if case.followed is None:
+        return None
+    builds = [kept.read_build(layout, number) for number in case.followed.builds]
+    before = [_scored_before(layout, build, case) for build in builds]
+    build = kept.read_build(layout, case.build)
+    force = _pin(layout, _pins_of(layout, case.version), case.pin, build)
+    judged = Scored(build.name, pinned_scores(layout, build, force), force, cutoffs)
+    return followed_of(case.followed, case.policy, judged, before)
+
+
+def _pins_of(layout: Layout, version: str) -> list[Pin]:
+    return [pin for pin in read_pins(layout.pins) if pin.version == version]
+
+
+def _scored_before(layout: Layout, build: Build, case: Case) -> Scored:
+    """A release of the version before, at the tau of its own first build.
+
+    Raises:
+        IntegrityError: it is no build of the version that the policy names.
+    """
+    plan = case.policy.predecessor
+    if plan is None or build.version != plan.version:
+        raise IntegrityError(
+            f"{layout.name} {build.name} is of version {build.version}, which the policy does not "
+            "name as the one that is followed"
+        )
+    first = first_build(layout, build.version)
+    terms = completed(first.content["terms"])
+    tau = choose(kept.holdout_predictions(first), value_of(TauPlan, terms["tau"]))
+    total = build.content["inputs"]["pin"]["total"]
+    pin = _pin(layout, _pins_of(layout, build.version), total, build)
+    return Scored(build.name, pinned_scores(layout, build, pin), pin, tau)
+
+
+def first_build(layout: Layout, version: str) -> Build:
+    """The first build of a version, of those that are at hand.
+
+    Raises:
+        IntegrityError: there is none.
+    """
+    found = kept.first_of(kept.builds_here(layout), version)
+    if found is None:
+        raise IntegrityError(f"{layout.builds}: no build of version {version}; restore it from git")
+    return found
 
 
 def _amendment(layout: Layout, case: Case, cutoffs: Cutoffs) -> Amendment:

@@ -110,9 +110,7 @@ def recipe_changed_after_list(layout: Layout, build: Build, builds: Sequence[Bui
     Whoever changed the recipe then could have seen which cases were discordant.
     """
     pins = read_pins(layout.pins)
-    cases = {
-        digest for pin in pins if pin.version == build.version for digest in pin.cases.values()
-    }
+    cases = {digest for pin in pins if pin.version == build.version for digest in pin.contents()}
     earlier = [b for b in builds if b.version != build.version]
     compared = {
         b.version
@@ -122,7 +120,7 @@ def recipe_changed_after_list(layout: Layout, build: Build, builds: Sequence[Bui
         and any(_terms(b)[key] != _terms(build)[key] for key in RECIPE)
     }
     shared = [pin for pin in pins if pin.version in compared]
-    return any(cases & set(pin.cases.values()) for pin in shared)
+    return any(cases & pin.contents() for pin in shared)
 
 
 def _terms(build: Build) -> dict[str, Any]:

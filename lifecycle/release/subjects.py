@@ -17,7 +17,7 @@ from lifecycle.dossier.once import held_digests, reading_once
 from lifecycle.dossier.pins import pin_digest, read_pins
 from lifecycle.errors import IntegrityError
 from lifecycle.gate.rules import rules_of
-from lifecycle.release.case import Case, looked_at
+from lifecycle.release.case import Case, first_build, looked_at
 from lifecycle.release.chain import Chain
 from lifecycle.release.files import require_folder
 from lifecycle.release.standing import versions
@@ -59,14 +59,20 @@ def subjects_of(layout: Layout, case: Case) -> dict[str, str]:
     root = layout.root
     found: dict[str, str] = {}
     looked = [build.number for build in looked_at(layout, case)]
-    for number in sorted({case.build, case.first, *case.references, *looked}):
+    for number in sorted(
+        {case.build, case.first, *case.references, *looked, *_before(layout, case)}
+    ):
         build = kept.read_build(layout, number)
         paths = [build.folder / name for name in (kept.RECORD, *build.files)]
         found |= {path.relative_to(root).as_posix(): sha256(read_evidence(path)) for path in paths}
     build = kept.read_build(layout, case.build)
     weights = weights_file(layout, build).relative_to(root).as_posix()
     found[weights] = str(build.content["weights"]["file"])
-    return found | _pins(layout, case.version, _last_pin(layout, case, build))
+    return (
+        found
+        | _pins(layout, case.version, _last_pin(layout, case, build))
+        | _pins_before(layout, case)
+    )
 
 
 def _last_pin(layout: Layout, case: Case, build: Build) -> int | None:
@@ -80,15 +86,36 @@ def _last_pin(layout: Layout, case: Case, build: Build) -> int | None:
     return next((pin.number for pin in pins if pin.total == case.pin), None)
 
 
-def attempt_subjects(layout: Layout, version: str) -> dict[str, str]:
-    """Every attempt of a version with its SHA-256: bound by a signature, none can be taken away.
+def _before(layout: Layout, case: Case) -> set[int]:
+    """Builds of the version that is followed: its releases, and its first, which has its tau."""
+    plan = case.policy.predecessor
+    if case.followed is None or plan is None or not case.followed.builds:
+        return set()
+    return {first_build(layout, plan.version).number, *case.followed.builds}
+
+
+def _pins_before(layout: Layout, case: Case) -> dict[str, str]:
+    """The pins that the releases of the version that is followed were scored under."""
+    found: dict[str, str] = {}
+    for number in sorted(_before(layout, case)):
+        build = kept.read_build(layout, number)
+        found |= _pins(layout, build.version, int(build.content["inputs"]["pin"]["number"]))
+    return found
+
+
+def attempt_subjects(layout: Layout, case: Case) -> dict[str, str]:
+    """Every attempt of the version, and all that its exposure counts, with their SHA-256.
+
+    Bound by a signature, none can be taken away. Those of other classifiers stand in the case.
 
     Raises:
         IntegrityError: one was changed.
     """
     found = {}
+    versions_bound = {case.version}
+    versions_bound |= {one.version for one in case.exposure if one.classifier == layout.name}
     for attempt in read_attempts(layout):
-        if attempt.version == version:
+        if attempt.version in versions_bound:
             path = layout.attempts / file_of(attempt)
             found[path.relative_to(layout.root).as_posix()] = sha256(read_evidence(path))
     return found

@@ -23,7 +23,9 @@ SQUARE = 12  # classes up to which a confusion table is printed whole
 CONFUSIONS = 50  # most frequent confusions listed where it is not
 SHOWN_ROWS = 60  # figures listed of those that do not decide
 # entries of a verdict's `shown` that have a place of their own in the report
-ELSEWHERE = frozenset(("names", "series", "ever", "discordant", "remarks", "guaranteed"))
+ELSEWHERE = frozenset(
+    ("names", "series", "ever", "discordant", "remarks", "guaranteed", "predecessor", "exposure")
+)
 
 _ORDER = {"fail": 0, "inconclusive": 1, "pass": 2}
 

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from lifecycle.report import cases, first_page, palette, words
+from lifecycle.report.before import before_tables
 from lifecycle.report.calibration import calibration_table
 from lifecycle.report.comparison import agreement_tables
 from lifecycle.report.conversions import conversion_tables
@@ -84,6 +85,7 @@ def _context(data: ReportInput, faced: Faced) -> dict[str, Any]:
             "basis": words.BASES.get(data.verdict.basis, ""),
             "summary": " ".join(words.summary(data, faced)),
             "shown": shown_table(data),
+            "before": before_tables(data),
             "tau_tables": tau_tables(data),
             "positive": positive_class(data),
             "reportable": reportable_table(data, faced),

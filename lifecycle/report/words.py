@@ -23,7 +23,7 @@ _VERDICT = {
 BASES = {
     "first build": (
         "First build of its version: there is no build before it to agree with. It was judged by "
-        "the criteria that need none."
+        "the criteria that need none, and against the version that it follows where there is one."
     ),
     "identity": (
         "Identity: the candidate is one and the same function as the build before (same weights, "
@@ -59,6 +59,10 @@ STATED = {
     "consecutive": "The laboratory states that these are consecutive cases.",
     "random": "The laboratory states that these cases were drawn at random from the clinic's.",
 }
+BEFORE = (
+    "Different versions must not contradict each other either: a patient who is followed over time "
+    "can have a result of each. What decides of this stands under the criteria."
+)
 SUPPORT = (
     "This report supports records under 21 CFR Part 11, validation evidence under CLIA 42 CFR "
     "493.1253(b)(2), change and problem records under IEC 62304 clauses 6.2 and 8.2, and a "
@@ -117,6 +121,17 @@ _CRITERIA = {
     "arithmetic": "Same recipe, data and machine give the same weights",
     "rehearsals": "Rehearsed numerics profiles that agree",
     "rehearsals.bits": "Rehearsed profiles with other weights",
+    "predecessor": "The version before is followed",
+    "predecessor.classes": "Classes of one name that the map takes apart",
+    "predecessor.coverage": "Calls of the version before that can be compared",
+    "predecessor.frozen": "Frozen cases of the version before that are gone or changed",
+    "predecessor.series": "Discordant patients, with all its releases",
+    "predecessor.pair": "Discordant patients, against the version before,",
+    "predecessor.ever": "Discordant patients, any two builds with the version before",
+    "predecessor.lost": "Patients who lose their report, against the version before,",
+    "predecessor.floor": "Share that it and the version before report",
+    "predecessor.discordant.count": "Discordant cases, with the version before",
+    "exposure": "Networks judged on these frozen cases",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,9 +58,31 @@ def _verdict_lines(judged: Judged) -> list[str]:
     ]
     discordant = list(verdict.shown.get("discordant", ()))
     if discordant:
-        named = ", ".join(map(str, discordant[:MOST_CASES]))
-        more = f" and {len(discordant) - MOST_CASES} more" if len(discordant) > MOST_CASES else ""
-        lines.append(f"discordant cases ({len(discordant)}): {named}{more}")
+        lines.append(f"discordant cases ({len(discordant)}): {_first(discordant, len(discordant))}")
+    return lines + _before_lines(judged)
+
+
+def _first(names: Sequence[object], count: int) -> str:
+    """The first of some cases, and how many more there are."""
+    more = f" and {count - MOST_CASES} more" if count > MOST_CASES else ""
+    return f"{', '.join(map(str, names[:MOST_CASES]))}{more}"
+
+
+def _before_lines(judged: Judged) -> list[str]:
+    """Whom of the version before the build was compared with, and where they contradict it."""
+    plan, followed = judged.case.policy.predecessor, judged.case.followed
+    if followed is None or (followed.earlier is None and plan is None):
+        return []
+    if plan is None or not followed.builds:
+        return [f"of version {followed.earlier}, released before, it was compared with NOTHING"]
+    named = ", ".join(f"b{number}" for number in followed.builds)
+    lines = [f"of version {plan.version} it was compared with {named}"]
+    shown = judged.verdict.shown.get("predecessor", {})
+    if "discordant" not in shown:
+        return [f"of version {plan.version} nothing could be compared: {shown.get('why', '')}"]
+    if shown["discordant"]:
+        cases = _first([one["case"] for one in shown["first"]], shown["discordant"])
+        lines.append(f"discordant cases with it ({shown['discordant']}): {cases}")
     return lines
 
 

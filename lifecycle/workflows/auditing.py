@@ -32,6 +32,7 @@ from lifecycle.release.roster import read_rosters
 from lifecycle.release.standing import Standing, released_builds, standing, versions
 from lifecycle.release.subjects import attempts_named, require_subjects, subjects_of
 from lifecycle.release.tested import tested_fields
+from lifecycle.workflows.auditing_before import require_before
 from lifecycle.workflows.auditing_beside import verify_beside
 
 Progress = Callable[[str], None]
@@ -187,9 +188,11 @@ def _require_said(layout: Layout, link: Link, judged: Judged, before: Chain) -> 
             raise IntegrityError(f"{link.path}: field {field}: not what case {record.case} says")
     _require_moment(link, build, str(run["built"]))
     _require_of_its_time(layout, link, case, before)
-    require_derived(layout, case, f"{layout.cases / str(record.case)}.json")
+    where = f"{layout.cases / str(record.case)}.json"
+    require_derived(layout, case, where)
     if record.kind == "sign-off":
         _require_faced(layout, link, case, before)
+        require_before(layout, case, before, record.subjects, where)
 
 
 def _require_of_its_time(layout: Layout, link: Link, case: Case, before: Chain) -> None:

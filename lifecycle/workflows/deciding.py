@@ -17,14 +17,18 @@ from lifecycle.dossier.files import folder_whole, read_fields, write_json, write
 from lifecycle.dossier.pipeline import follows, read_current, read_threshold, write_threshold
 from lifecycle.errors import IntegrityError, UnusableInputError
 from lifecycle.gate.rules import NOW, RULES
+from lifecycle.records.format import plain
 from lifecycle.release import chain as chains
 from lifecycle.release.case import agreement_of, faced, needs_of, pinned_scores
 from lifecycle.release.derived import owed
+from lifecycle.release.followed import Facts
+from lifecycle.release.predecessors import facts_of
 from lifecycle.release.roster import read_rosters
 from lifecycle.release.standing import released_builds, standing
 from lifecycle.release.subjects import attempts_named, require_subjects
 from lifecycle.workflows.boundary import say
 from lifecycle.workflows.data import pinned_cohort
+from lifecycle.workflows.exposing import exposure_of
 from lifecycle.workflows.project import Project
 from lifecycle.workflows.terms import require_same_terms
 
@@ -170,7 +174,11 @@ def settled_attempts(project: Project, version: str) -> set[str]:
         link = next(one for one in release.links if one.record.number == release.number)
         named = attempts_named(layout, link.record.subjects)
         settled = (
-            {one.weights for one in read_attempts(layout) if file_of(one) in named}
+            {
+                one.weights
+                for one in read_attempts(layout)
+                if one.version == version and file_of(one) in named
+            }
             if named
             else {one.weights for one in builds.values() if one.number <= build.number}
         )
@@ -209,8 +217,18 @@ def comparison_of(project: Project) -> dict[str, Any]:
         "released": signed,
         "tau": list(cutoffs.yes),
         "attempt": attempt_of(project, build),
+        "followed": plain(followed_now(project, build)),
         "agreement": None if agreement is None else agreeing.to_json(agreement),
     }
+
+
+def followed_now(project: Project, build: Build) -> Facts:
+    """What the chain says of the versions before the build's own; the chain is verified."""
+    layout = project.layout
+    chain = chains.read(layout.releases, project.name, read_rosters(layout.signers))
+    first = kept.first_of(kept.read_builds(layout), build.version) or build
+    exposure = exposure_of(project, build)
+    return facts_of(layout, chain, build.version, first.number, project.classifier.policy, exposure)
 
 
 def faced_predictions(project: Project, build: Build, names: list[str]) -> dict[str, Predictions]:

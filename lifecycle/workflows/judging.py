@@ -33,8 +33,10 @@ from lifecycle.workflows.deciding import (
     attempt_of,
     comparison_of,
     current_build,
+    followed_now,
     read_cutoffs,
 )
+from lifecycle.workflows.exposing import exposure_of
 from lifecycle.workflows.project import Project
 
 
@@ -90,6 +92,8 @@ def case_of(project: Project) -> Case:
         origin="simulated" if build.content["origin"] == "simulated" else "real",
         rules=rules.name,
         criteria=tuple(rules.criteria),
+        followed=followed_now(project, build),
+        exposure=exposure_of(project, build),
     )
 
 

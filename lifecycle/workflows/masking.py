@@ -17,6 +17,7 @@ import dataclasses
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from lifecycle.consistency.agree import Agreement, Discordant
 from lifecycle.consistency.align import take
@@ -28,6 +29,7 @@ from lifecycle.workflows.known_names import Known
 from lifecycle.workflows.mentions import Names, is_telling, legible
 
 LEFT_OUT = "(left out here: it may name a case)"
+_NAMING = ("frozen.amended", "predecessor.frozen")  # criteria whose sentences name cases
 _COMMIT = re.compile(r"[0-9a-f]{7,64} ")  # how a line of `Changes.code` with a commit begins
 
 
@@ -183,7 +185,29 @@ def _verdict(verdict: Verdict, mask: Mask) -> Verdict:
     shown = dict(verdict.shown)
     if "discordant" in shown:
         shown["discordant"] = [mask.cases.get(str(name), "?") for name in shown["discordant"]]
-    return dataclasses.replace(verdict, shown=shown)
+    if "predecessor" in shown:
+        shown["predecessor"] = _before(shown["predecessor"], mask)
+    findings = tuple(
+        dataclasses.replace(one, said=mask.sentence(one.said)) if one.criterion in _NAMING else one
+        for one in verdict.findings
+    )
+    return dataclasses.replace(verdict, shown=shown, findings=findings)
+
+
+def _before(found: Mapping[str, Any], mask: Mask) -> dict[str, Any]:
+    """What is shown of the version before, with numbers for its cases."""
+
+    def called(name: object) -> str:
+        return mask.cases.get(str(name), "?")
+
+    shown = dict(found)
+    for key in ("only_now", "only_then", "changed"):
+        names = sorted(called(name) for name in shown[key]["first"])
+        shown[key] = {**shown[key], "first": names}
+    if "first" in shown:
+        cases = [{**one, "case": called(one["case"])} for one in shown["first"]]
+        shown["first"] = sorted(cases, key=lambda one: one["case"])
+    return shown
 
 
 def _agreement(agreement: Agreement, mask: Mask) -> Agreement:

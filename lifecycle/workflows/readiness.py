@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from lifecycle.dossier import builds as kept
 from lifecycle.dossier.builds import Build
 from lifecycle.dossier.files import read_fields
 from lifecycle.dossier.layout import Layout
-from lifecycle.errors import IntegrityError
+from lifecycle.dossier.pins import pins_in, read_pins
+from lifecycle.errors import IntegrityError, LifecycleError
 from lifecycle.release.case import Case
 from lifecycle.release.subjects import weights_file
 from lifecycle.workflows import dvc_state
@@ -27,6 +28,7 @@ STAGES = (
     *("import", "split", "validate", "prepare", "search", "build", "predict", "enrol"),
     *("threshold", "compare", "gate", "report"),
 )
+OTHERS = ":(glob)dossier/*/attempts/*"
 SHOWN = 3  # changed files that are named
 
 
@@ -95,10 +97,8 @@ def _history_said(project: Project) -> str:
     """Builds and attempts that git remembers are all there: none is taken away to begin anew."""
     folders = [project.layout.builds, project.layout.attempts]
     names = [folder.relative_to(project.root).as_posix() for folder in folders]
-    command = ["git", "log", "--no-renames", "--diff-filter=D", "--name-only", "--format="]
-    deleted = _output(project.root, [*command, "--relative", "--", *names])
-    lines = sorted({line for line in (deleted or "").splitlines() if line.strip()})
-    gone = [line for line in lines if not (project.root / line).exists()]
+    gone = _deleted(project.root, names)
+    gone += [path for path in _deleted(project.root, [OTHERS]) if _was_of_these(project, path)]
     if gone:
         more = f" and {len(gone) - SHOWN} more" if len(gone) > SHOWN else ""
         return (
@@ -106,6 +106,36 @@ def _history_said(project: Project) -> str:
             "from git (`git log --diff-filter=D` names the commit)"
         )
     return ""
+
+
+def _deleted(root: Path, names: Sequence[str]) -> list[str]:
+    """Files that a commit took away and that are not there now."""
+    command = ["git", "log", "--no-renames", "--diff-filter=D", "--name-only", "--format="]
+    deleted = _output(root, [*command, "--relative", "--", *names])
+    lines = sorted({line for line in (deleted or "").splitlines() if line.strip()})
+    return [line for line in lines if not (root / line).exists()]
+
+
+def _was_of_these(project: Project, path: str) -> bool:
+    """Whether an attempt that was taken away was of another classifier and of our frozen cases.
+
+    Its pins are those that git remembers; where they cannot be read, nobody can say that it was
+    not.
+    """
+    name = path.split("/")[1]
+    if name == project.name:
+        return False  # told of already
+    place = f"dossier/{name}/frozen.json"
+    before = _output(project.root, ["git", "log", "-1", "--format=%H", "--", path])
+    text = _output(project.root, ["git", "show", f"{(before or '').strip()}^:./{place}"])
+    if text is None:
+        return True
+    own = {one for pin in read_pins(project.layout.pins) for one in pin.contents()}
+    try:
+        pins = pins_in(text.encode("utf-8"), place)
+    except LifecycleError:
+        return True
+    return any(own & pin.contents() for pin in pins)
 
 
 def changed_since(project: Project) -> str:

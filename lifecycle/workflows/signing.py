@@ -15,24 +15,27 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from lifecycle.domain.digests import canonical_json, sha256
 from lifecycle.dossier import builds as kept
+from lifecycle.dossier.exposed import missing
 from lifecycle.dossier.once import reading_once
 from lifecycle.errors import IntegrityError, SignOffRefusedError, UsageError
 from lifecycle.gate import judge as judging
 from lifecycle.gate.rules import RULES
 from lifecycle.records.types import time_of
 from lifecycle.release import chain as chains
-from lifecycle.release.case import Judged, kept_case, needs_of, replay, to_record
+from lifecycle.release.case import Case, Judged, kept_case, needs_of, replay, to_record
 from lifecycle.release.chain import ROLES_FOR, Chain, Link
 from lifecycle.release.derived import owed
 from lifecycle.release.envelope import seal
 from lifecycle.release.files import WAIT, locked, place_once, read_plain
 from lifecycle.release.keys import keyid, unlock
+from lifecycle.release.predecessors import facts_of
 from lifecycle.release.records import Record, Signature, statement_of
 from lifecycle.release.roster import Person, Roster, person_of, read_rosters
 from lifecycle.release.standing import released_builds, standing, versions
 from lifecycle.release.subjects import attempt_subjects, subjects_of
 from lifecycle.release.tested import tested_fields
 from lifecycle.workflows.auditing import verify
+from lifecycle.workflows.exposing import exposure_here
 from lifecycle.workflows.judging import case_of, read_verdict
 from lifecycle.workflows.project import Project
 from lifecycle.workflows.readiness import against
@@ -242,7 +245,7 @@ def _about_build(project: Project, judged: Judged, kind: str, meaning: str) -> P
     run = kept.run_facts(kept.read_build(project.layout, case.build))
     return Proposal(
         project, kind, meaning, case.version, case.build, str(run["by"]),
-        {**subjects_of(project.layout, case), **attempt_subjects(project.layout, case.version)},
+        {**subjects_of(project.layout, case), **attempt_subjects(project.layout, case)},
         judged,
     )  # fmt: skip
 
@@ -257,6 +260,19 @@ def _chain_said(project: Project, chain: Chain, judged: Judged) -> list[str]:
             f"the released builds are {_named(faces)}, and it was compared with "
             f"{_named(set(case.references))}; run `dvc repro`"
         ]
+    return _followed_said(project, chain, case)
+
+
+def _followed_said(project: Project, chain: Chain, case: Case) -> list[str]:
+    """Other releases of earlier versions, or other networks, than the case speaks of."""
+    layout, policy = project.layout, case.policy
+    now = facts_of(layout, chain, case.version, case.first, policy, case.exposure)
+    if now != case.followed:
+        return ["earlier versions were released or withdrawn since it was judged; run `dvc repro`"]
+    left = missing(exposure_here(project, case.build), case.exposure)
+    if left:
+        named = ", ".join(f"{one.classifier} {one.version}" for one in left)
+        return [f"networks of {named} were judged on its frozen cases since; run `dvc repro`"]
     return []
 
 

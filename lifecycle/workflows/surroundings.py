@@ -19,6 +19,7 @@ from lifecycle.release.roster import read_rosters
 from lifecycle.release.standing import released_builds, versions
 from lifecycle.workflows.boundary import say
 from lifecycle.workflows.code_digests import write_codes
+from lifecycle.workflows.exposing import note_of, noted
 from lifecycle.workflows.project import require_root
 
 _CHUNK = 1 << 20
@@ -38,6 +39,7 @@ def look_around(root: Path | None = None) -> None:
         # null where nothing was rehearsed: the gate can depend on it either way
         write_json(place / "work" / "rehearsals" / f"{name}.json", rehearsals.digests(layout))
         write_json(place / "work" / "released" / f"{name}.json", _released(layout))
+        write_json(note_of(place, name), noted(layout))
         _close_orphan(place, layout)
     write_json(remembered, known)
 

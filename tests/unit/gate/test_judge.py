@@ -18,7 +18,14 @@ from lifecycle.domain.predictions import Cutoffs, Predictions
 from lifecycle.domain.verdict import Finding, Verdict
 from lifecycle.errors import IntegrityError, UnusableInputError
 from lifecycle.gate.criteria import judge_consistency
-from lifecycle.gate.evidence import Amendment, Evidence, HoldoutFigures, frozen_figures
+from lifecycle.gate.evidence import (
+    NOTHING_EARLIER,
+    Amendment,
+    Evidence,
+    Exposure,
+    HoldoutFigures,
+    frozen_figures,
+)
 from lifecycle.gate.judge import (
     can_ever_show,
     difference,
@@ -77,6 +84,8 @@ def evidence(*letters, patients=None, **change) -> Evidence:
         "rehearsals": 0,
         "origin": "real",
         "task": "single",
+        "followed": NOTHING_EARLIER,
+        "exposure": Exposure(1, (("wine", "1", 1),)),
     }
     return Evidence(**(first | change))
 
@@ -114,11 +123,12 @@ def test_a_perfect_rebuild_passes():
         "lost:b1",
         "reportable.floor",
         "arithmetic",
+        "exposure",
     ]
     assert verdict.shown["not_applicable"] == [
         "holdout", "auc.macro", "consistency.identity", "discordant.count", "critical", "gained",
         "margins",
-        "actions.count", "rehearsals", "consistency.cases", "frozen.amended",
+        "actions.count", "rehearsals", "consistency.cases", "frozen.amended", "predecessor",
     ]  # fmt: skip
     assert (verdict.shown["level"], verdict.shown["patients_needed"]) == (0.025, 72)
 
@@ -132,7 +142,7 @@ def test_the_list_of_what_may_be_missing_is_complete():
     assert set(OPTIONAL) == {
         "basis", "attempt", "agreement", "cutoffs", "holdout", "frozen", "validation_passed",
         "pin_intact", "policy_newer", "same_fingerprint_other_weights", "rehearsals",
-        "recipe_changed_after_list",
+        "recipe_changed_after_list", "followed",
     }  # fmt: skip
 
 

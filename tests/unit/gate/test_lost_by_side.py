@@ -11,7 +11,13 @@ import pytest
 from lifecycle.consistency.agree import Series, agree
 from lifecycle.domain.classifier import Policy
 from lifecycle.domain.predictions import Calls, Cutoffs
-from lifecycle.gate.evidence import Evidence, HoldoutFigures, frozen_figures
+from lifecycle.gate.evidence import (
+    NOTHING_EARLIER,
+    Evidence,
+    Exposure,
+    HoldoutFigures,
+    frozen_figures,
+)
 from lifecycle.gate.judge import judge
 from lifecycle.stats.intervals import upper_bound
 
@@ -54,6 +60,8 @@ def evidence(before, now, patients=None, **change):
         "rehearsals": 0,
         "origin": "real",
         "task": "multi",
+        "followed": NOTHING_EARLIER,
+        "exposure": Exposure(1, (("wine", "1", 1),)),
     }
     return Evidence(**(first | change))
 

@@ -14,7 +14,13 @@ from lifecycle.domain.digests import digest_of
 from lifecycle.domain.predictions import Calls, Cutoffs
 from lifecycle.errors import IntegrityError
 from lifecycle.gate.criteria import judge_cases, judge_stated
-from lifecycle.gate.evidence import Evidence, HoldoutFigures, frozen_figures
+from lifecycle.gate.evidence import (
+    NOTHING_EARLIER,
+    Evidence,
+    Exposure,
+    HoldoutFigures,
+    frozen_figures,
+)
 from lifecycle.gate.judge import can_ever_show, judge, policy_digest
 from lifecycle.gate.rules import NOW, RULES, criteria_of
 from lifecycle.records.evidence import CRITERIA_V1
@@ -56,6 +62,8 @@ def evidence(sizes, flipped=(), **change):
         "rehearsals": 0,
         "origin": "real",
         "task": "single",
+        "followed": NOTHING_EARLIER,
+        "exposure": Exposure(1, (("wine", "1", 1),)),
     }
     return Evidence(**(first | change))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sample_records import AT, RUN, A
+from sample_records import AT, POLICY, RUN, TAU, A
 from support import ROOT
 
 from lifecycle.domain.classifier import (
@@ -17,6 +17,7 @@ from lifecycle.domain.classifier import (
     Margins,
     Numerics,
     Policy,
+    PredecessorPlan,
     PreprocessPlan,
     Recipe,
     SearchPlan,
@@ -53,6 +54,7 @@ def test_no_published_schema_is_lost() -> None:
     ("value", "model", "more"),
     [
         (Policy(), settings.PolicyRecordV2, ()),
+        (PredecessorPlan("1"), settings.PredecessorRecord, ()),
         (Margins(), settings.MarginsRecord, ()),
         (TauPlan(), settings.TauRecord, ()),
         (Numerics(), settings.NumericsRecord, ()),
@@ -92,9 +94,21 @@ def samples() -> Iterator[tuple[str, Format[Any], Any]]:
 def _unpublished() -> Iterator[tuple[Format[Any], dict[str, Any]]]:
     """Formats that no published version of the program wrote yet."""
     yield BY_KIND["run"], RUN
+    pin = {"version": "1", "number": 1, "cases": {"p1": A}, "total": A, "reason": "",
+           "origin": "real", "values": {"p1": A}, "digest": A}  # fmt: skip
+    yield BY_KIND["pins"], {"pins": [pin]}
     finding = {"criterion": "pin", "status": "pass", "figure": None, "limit": None, "bound": None}
     decision = {"status": "pass", "basis": "identity", "build": 2, "rules": "gate/2",
                 "criteria": ["pin"], "findings": [finding], "policy": A}  # fmt: skip
+    facts = {"classifier": "wine", "version": "2", "task": "single", "build": 2, "first": 2,
+             "references": [], "released": False, "identical": False, "pin": A, "attempt": 0,
+             "policy": {**POLICY, "consistency_of": "cases", "most_cases": 2}, "tau": TAU,
+             "yes": [0.5, 0.5], "no": None, "validation_passed": True, "policy_newer": False,
+             "arithmetic_fault": False, "list_seen": False, "numerics_mode": "exact",
+             "rehearsals": None, "rehearsed_other_bits": [], "origin": "real", "rules": "gate/2",
+             "criteria": ["pin"], "followed": {"earlier": "1", "builds": [1], "attempt": 1},
+             "exposure": [{"classifier": "wine", "version": "2", "weights": [A]}]}  # fmt: skip
+    yield BY_KIND["case"], {"case": facts, "verdict": decision}
     yield BY_KIND["verdict"], {**decision, "classifier": "wine", "weights": A}
     yield BY_KIND["attempt"], {"weights": A, "version": "1", "k": 1, "policy": A}
     person = {"user": "ada", "name": "Dr Ada", "keyid": A, "public": "MCow", "roles": ["admin"],
