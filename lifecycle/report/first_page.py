@@ -47,10 +47,10 @@ class Alert:
 
 
 def alert(data: ReportInput) -> Alert | None:
-    """What the first page says of discordant cases; None for a first build."""
+    """What the first page says of discordant cases; None for a first build without any."""
     agreement = data.agreement
     if agreement is None:
-        return None
+        return _against_the_version_before(data)
     ever, series = agreement.ever, agreement.series
     moved = many(series.conversions, "conversion") + " between reported and inconclusive."
     moved += _lost(agreement)
@@ -62,6 +62,17 @@ def alert(data: ReportInput) -> Alert | None:
                      ("Nothing can be said of their agreement.", moved))  # fmt: skip
     head = f"✓ No discordant case among {many(ever.R, 'case')} that two builds report"
     return Alert("pass", head, (_bound(agreement), moved))
+
+
+def _against_the_version_before(data: ReportInput) -> Alert | None:
+    """A first build that contradicts the version that it follows; None where it does not."""
+    found = data.verdict.shown.get("predecessor", {})
+    many_of = found.get("discordant", 0)
+    if not many_of:
+        return None
+    named = listed([one["case"] for one in found["first"]], NAMED)
+    head = f"✖ {many(many_of, 'discordant case')} of {found['ever']['R']:,} with the version before"
+    return Alert("fail", head, (f"They are {named}; what each build calls stands further down.",))
 
 
 def _discordant(data: ReportInput, agreement: Agreement, moved: str) -> Alert:

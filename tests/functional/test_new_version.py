@@ -80,7 +80,8 @@ def test_what_the_page_says_of_refusals(built: Path) -> None:
         assert f"`{criterion}`" in text
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_whole_project_through_two_versions(tmp_path: Path) -> None:
     """dvc repro, sign-off of both, verify, report, export: nothing by hand."""
     section = SMALL[: SMALL.index("  tiny-beta:")]
@@ -88,7 +89,14 @@ def test_a_whole_project_through_two_versions(tmp_path: Path) -> None:
     done = run_in(built, "lifecycle", "rebuild")
     assert done.returncode == 0, done.stderr
     site = release(new_site(built, tmp_path / "site", ("ada", "rev", "app", "two")))
-    recipe = {"lr": 0.015, "l2": 0.001, "epochs": 14, "minibatch": 8, "stop": "best-holdout"}
+    recipe = {
+        "lr": 0.02,
+        "l2": 0.001,
+        "epochs": 12,
+        "seed": 1,
+        "minibatch": 8,
+        "stop": "best-holdout",
+    }
     set_params(site, "2", {"predecessor": {"version": "1"}, "exposure": 5}, recipe=recipe)
     site.commit()
     done = run_in(site.root, "lifecycle", "rebuild", "wine")
@@ -107,7 +115,7 @@ def test_a_whole_project_through_two_versions(tmp_path: Path) -> None:
     # again: nothing changes, and nothing runs but the surroundings
     done = run_in(site.root, "dvc", "repro", "--dry")
     assert done.returncode == 0, done.stderr
-    assert "gate@wine" not in done.stdout
+    assert "Stage 'gate@wine' didn't change, skipping" in done.stdout
 
 
 def _released_as_far_as_the_verdict_lets(site: Site, status: str) -> None:

@@ -64,6 +64,20 @@ def test_the_section_says_whom_it_follows_and_how_often_the_cases_were_used(
     assert "3 different networks altogether. The policy allows 1." in page
 
 
+def test_a_first_build_that_contradicts_the_version_before_says_so_on_the_first_page(
+    data: ReportInput,
+) -> None:
+    shown = data.verdict.shown["predecessor"]
+    assert shown["discordant"] > 0
+    first = replace(data, agreement=None, frozen_before={})
+    page = render(first)
+    head = page[: page.index('id="criteria"')]
+    assert f"{shown['discordant']} discordant case" in head
+    assert shown["first"][0]["case"] in head
+    quiet = {**data.verdict.shown, "predecessor": {**shown, "discordant": 0, "first": []}}
+    assert 'id="alert"' not in render(replace(first, verdict=replace(first.verdict, shown=quiet)))
+
+
 def test_a_verdict_by_older_rules_has_no_such_section() -> None:
     made = inputs.rebuild()
     assert before_tables(made) == []
