@@ -33,7 +33,7 @@ from lifecycle.release.envelope import seal
 from lifecycle.release.keys import keyid, unlock
 from lifecycle.release.records import Record, Signature, statement_of
 from lifecycle.release.roster import person_of, read_rosters
-from lifecycle.release.subjects import subjects_of, weights_file
+from lifecycle.release.subjects import attempt_subjects, subjects_of, weights_file
 from lifecycle.workflows.deciding import choose_threshold, compare_builds
 from lifecycle.workflows.exposing import note_of, noted
 from lifecycle.workflows.judging import judge_build
@@ -205,7 +205,10 @@ def written(site: Site, judged: Judged, built_by: str = "", at: str = "") -> Non
             version=judged.case.version, previous=chain.head,
             roster=(rosters[-1].version, rosters[-1].digest),
             signature=Signature(person.keyid, person.name, person.user, meaning, moment),
-            subjects=subjects_of(layout, judged.case), build=judged.case.build,
+            subjects={
+                **subjects_of(layout, judged.case), **attempt_subjects(layout, judged.case)
+            },
+            build=judged.case.build,
             built_by=built_by or run["by"], case=sha256(data),
             demonstration=judged.case.origin == "simulated",
             **tested.tested_fields(judged.verdict, refused=False),

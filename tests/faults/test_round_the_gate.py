@@ -426,7 +426,7 @@ def _written(
     run = kept.run_facts(kept.read_build(layout, judged.case.build))
     bound = subjects_of(layout, judged.case)
     if attempts:
-        bound |= attempt_subjects(layout, judged.case.version)
+        bound |= attempt_subjects(layout, judged.case)
     for user, meaning in (("rev", "review"), ("app", "approval")):
         if only not in ("", user):
             continue

@@ -170,6 +170,7 @@ class Day:
         for (version, weights), k in self._attempts().items():
             if (version, weights) not in before:
                 self.books.attempts.setdefault(version, {})[weights] = k
+                self.books.judged_under[version, weights] = self.books.policy
 
     def _enrolled(self, training: str, machine: str, path: int, builder: str) -> None:
         """The books after a run: number, attempt, scores."""
@@ -181,7 +182,9 @@ class Day:
         record = self._json(folder / "record.json")
         weights = record["content"]["weights"]["sha256"]
         k = books.attempt_for(version, weights)
-        books.attempts.setdefault(version, {})[weights] = k
+        if weights not in books.attempts.setdefault(version, {}):
+            books.judged_under[version, weights] = books.policy
+        books.attempts[version][weights] = k
         found = self._attempts()
         told = {(v, w): k for v, ks in books.attempts.items() for w, k in ks.items()}
         assert found == told, f"attempts are {found}, and must be {told}"
@@ -259,11 +262,16 @@ class Day:
         others = {u for roster in books.rosters for u, one in roster.items() if one.key == key}
         reasons += ["a key belongs to one person for ever"] if others - {user} else []
         reasons += ["no admin is left"] if user == "ada" and "admin" not in roles else []
+        person = Person(frozenset(roles), key)
+        same = now.get(user) == person
+        reasons += ["it says so already"] if same and self._roster_is_bound() else []
         public = self._public(key)
         done = self.lab.enrol(user, roles, public, by)
         if self._expect("enrol", done, reasons):
-            person = Person(frozenset(roles), key)
-            books.rosters.append({**now, user: person})
+            if not same:
+                books.rosters.append({**now, user: person})
+            if user in now:
+                self._bind_roster()
             return True
         return False
 
@@ -404,7 +412,8 @@ class Day:
         books = self.books
         place = self.lab.layout.attempts / f"{version}-{weights[:32]}.json"
         self._aside(place, ("attempt", (version, weights)))
-        books.gone[("attempt", (version, weights))] = books.attempts[version].pop(weights)
+        under = books.judged_under.pop((version, weights))
+        books.gone[("attempt", (version, weights))] = books.attempts[version].pop(weights), under
         books.seen = False
 
     def _aside(self, place: Path, what: tuple[str, Any]) -> None:
@@ -424,7 +433,7 @@ class Day:
             else:
                 file = f"{name[0]}-{name[1][:32]}.json"
                 _move(aside / file, self.lab.layout.attempts / file)
-                books.attempts[name[0]][name[1]] = held
+                books.attempts[name[0]][name[1]], books.judged_under[name] = held
         books.gone.clear()
         books.seen = self.lab.status() == ""
 

@@ -39,6 +39,7 @@ from lifecycle.release.keys import create, unlock
 from lifecycle.workflows import binding, building, data, enrolling, readiness, rostering, signing
 from lifecycle.workflows.auditing import Audit, verify
 from lifecycle.workflows.deciding import choose_threshold, compare_builds
+from lifecycle.workflows.exposing import note_of, noted
 from lifecycle.workflows.frozen import amend
 from lifecycle.workflows.judging import judge_build, judge_now
 from lifecycle.workflows.project import Project
@@ -306,6 +307,7 @@ class Laboratory:
         facts["machine"] = {**facts["machine"], "cpu": machine}
         write_json(project.layout.environment, facts)
         write_json(project.layout.sources, source_digests(self.root, project.classifier, {}))
+        write_json(note_of(self.root, NAME), noted(project.layout))
 
     def _import(self, project: Project) -> None:
         builds = kept.read_builds(project.layout)

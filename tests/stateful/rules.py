@@ -124,7 +124,7 @@ class Bound:
     """What a record names by its digest."""
 
     version: str
-    attempts: frozenset[str]
+    attempts: frozenset[tuple[str, str]]  # version and weights
     builds: frozenset[int]
 
 
@@ -158,6 +158,7 @@ class Books:
     version: str = "1"
     builds: list[Build] = field(default_factory=list)
     attempts: dict[str, dict[str, int]] = field(default_factory=dict)
+    judged_under: dict[tuple[str, str], Policy] = field(default_factory=dict)  # of each attempt
     pins: dict[str, list[dict[str, str]]] = field(default_factory=dict)
     current: int = 0
     judged: dict[int, tuple[Policy, Verdict]] = field(default_factory=dict)
@@ -250,6 +251,9 @@ class Books:
         }
         if self._amended(build, references if released else []):
             found["frozen.amended"] = "inconclusive"
+        if self._version_before(build) is not None:
+            # no policy here names the version that is followed (new-version)
+            found["predecessor"] = "inconclusive"
         if basis in ("first build", "identity"):
             found |= self._on_holdout(build, tau, stated)
         if basis in ("statistical", "unreleased reference"):
@@ -280,9 +284,22 @@ class Books:
         return "statistical" if released else "unreleased reference"
 
     def _policy_stood(self, build: Build, stated: Policy) -> bool:
-        """The policy is as old as the first build of these weights (threat-model)."""
+        """The policy is as old as the first build of these weights, and as their attempt."""
         same = [one for one in self.of_version(build.version) if one.weights == build.weights]
-        return same[0].policy == stated
+        judged = self.judged_under.get((build.version, build.weights), stated)
+        return same[0].policy == stated == judged
+
+    def _version_before(self, build: Build) -> str | None:
+        """A version that began earlier and was released, whatever became of that (new-version)."""
+        own = self.first(build.version)
+        assert own is not None
+        for group in self.groups:
+            version = group.subject.version
+            first = self.first(version)
+            other = group.released and version != build.version
+            if other and first is not None and first.number < own.number:
+                return version
+        return None
 
     def _blind(self, build: Build) -> bool:
         """No other recipe was compared on these cases before this build was made."""
@@ -444,13 +461,14 @@ class Books:
             group.released, group.settles = signature.record, attempts
 
     def bind(self, subject: Subject) -> frozenset[str]:
-        """A record names every file that it rests on, and all attempts of its version."""
+        """A record names every file that it rests on, and all attempts on its frozen cases."""
         attempts = frozenset(self.attempts.get(subject.version, {}))
+        every = frozenset((v, w) for v, judged in self.attempts.items() for w in judged)
         first = self.first(subject.version)
         assert first is not None
         builds = {*subject.verdict.references, subject.build, first.number}
         builds |= self._looked_at(self.build(subject.build), subject.verdict)
-        self.bound.append(Bound(subject.version, attempts, frozenset(builds)))
+        self.bound.append(Bound(subject.version, every, frozenset(builds)))
         return attempts
 
     def _looked_at(self, build: Build, verdict: Verdict) -> set[int]:
@@ -512,9 +530,7 @@ class Books:
                 faults.append(f"b{name} was signed")
             if what == "build" and name in self.judged:
                 faults.append(f"there is a verdict on b{name}, and no b{name}")
-            if what == "attempt" and any(
-                name == (one.version, weights) for one in self.bound for weights in one.attempts
-            ):
+            if what == "attempt" and any(name in one.attempts for one in self.bound):
                 faults.append(f"attempt {name} was signed")
         return faults
 

@@ -16,11 +16,17 @@ from stateful.day import KEYS, STAFF, Day, terms
 from stateful.laboratory import Shelf, new_laboratory
 from stateful.rules import Books, policy
 
+# Of patients: what is guaranteed of cases has a proof and tests of its own.
 POLICIES = [
-    policy(p=0.9, holdout_recall=0.2),
-    policy(p=0.8, holdout_recall=0.2, delta=0.3),
-    policy(p=0.95, holdout_recall=0.2),
-    policy(p=0.9, holdout_recall=0.2, signatures=("author", "reviewer", "approver")),
+    policy(consistency_of="patients", p=0.9, holdout_recall=0.2),
+    policy(consistency_of="patients", p=0.8, holdout_recall=0.2, delta=0.3),
+    policy(consistency_of="patients", p=0.95, holdout_recall=0.2),
+    policy(
+        consistency_of="patients",
+        p=0.9,
+        holdout_recall=0.2,
+        signatures=("author", "reviewer", "approver"),
+    ),
 ]
 STARTS = ("staffed", "built", "released", "rebuilt")
 MODES = ("native", "exact")
