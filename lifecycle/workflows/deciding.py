@@ -160,9 +160,14 @@ def settled_attempts(project: Project, version: str) -> set[str]:
     Only a release of a network that was not released before settles anything: building a released
     network once more proves nothing new. Settled are the attempts that the release's own record
     names; records of `gate/1` name none, there it is the builds up to the released one.
+
+    Raises:
+        IntegrityError: a file that was signed is missing or was changed. Nothing is scored then: a
+            build that took the place of a missing one would be numbered as it, with another tau.
     """
     layout = project.layout
     chain = chains.read(layout.releases, project.name, read_rosters(layout.signers))
+    require_subjects(layout, chain, weights=False)
     builds = {one.number: one for one in kept.read_builds(layout) if one.version == version}
     known: set[str] = set()
     settled: set[str] = set()

@@ -193,7 +193,7 @@ class Dossier(RuleBasedStateMachine):
             self.day.check()
 
 
-SHARDS = 14
+SHARDS = int(os.environ.get("LIFECYCLE_SHARDS", "6"))
 LIVES = int(os.environ.get("LIFECYCLE_LIVES", "100"))  # of a shard
 SEED = int(os.environ.get("LIFECYCLE_LIVES_SEED", "0"))
 
