@@ -92,3 +92,9 @@ def missing(said: Iterable[Exposed], there: Iterable[Exposed]) -> list[Exposed]:
         weights = tuple(each for each in one.weights if each not in there_of)
         left += [Exposed(one.classifier, one.version, weights)] if weights else []
     return left
+
+
+def totals_sharing(pins: tuple[Pin, ...], pin: Pin) -> set[str]:
+    """Totals of the pins that have a case of this one's content."""
+    wanted = pin.contents()
+    return {one.total for one in pins if wanted & one.contents()}

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 
 from lifecycle.dossier import builds as kept
-from lifecycle.dossier.exposed import Exposed, joined, judged_by, missing
+from lifecycle.dossier.exposed import Exposed, joined, judged_by, missing, totals_sharing
 from lifecycle.dossier.layout import Layout
 from lifecycle.dossier.pins import read_pins
 from lifecycle.errors import IntegrityError
@@ -19,7 +19,6 @@ from lifecycle.release.chain import Chain
 from lifecycle.release.predecessors import counted_before, facts_of
 from lifecycle.release.subjects import attempts_named
 from lifecycle.workflows.auditing_beside import BUNDLE_FILE
-from lifecycle.workflows.exposing import totals_sharing
 
 ASKED = ("predecessor", "exposure")
 

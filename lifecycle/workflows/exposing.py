@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from lifecycle.domain.cohort import Pin
 from lifecycle.dossier import builds as kept
 from lifecycle.dossier.builds import Build
-from lifecycle.dossier.exposed import Exposed, joined, judged_by, others, sharing
+from lifecycle.dossier.exposed import Exposed, joined, judged_by, others, sharing, totals_sharing
 from lifecycle.dossier.files import read_json
 from lifecycle.dossier.layout import Layout
 from lifecycle.dossier.pins import read_pins
@@ -87,12 +87,6 @@ def pin_scored(layout: Layout, pins: tuple[Pin, ...], build: Build) -> Pin:
         if (pin.version, pin.total) == (build.version, total):
             return pin
     raise IntegrityError(f"{layout.pins}: the pin of {build.name} is missing; restore it from git")
-
-
-def totals_sharing(pins: tuple[Pin, ...], pin: Pin) -> set[str]:
-    """Totals of the pins that have a case of this one's content."""
-    wanted = pin.contents()
-    return {one.total for one in pins if wanted & one.contents()}
 
 
 def _read_note(path: Path) -> tuple[Exposed, ...]:

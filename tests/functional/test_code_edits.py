@@ -213,7 +213,7 @@ def test_every_stage_depends_on_the_code_that_it_runs() -> None:
         assert found is not None, name
         programs[name] = found[1]
         code = [dep for dep in body["deps"] if not dep.startswith(("work/$", "dossier/", "${"))]
-        inputs = ("work/sources/", "work/rehearsals/", "work/released/")
+        inputs = ("work/sources/", "work/rehearsals/", "work/released/", "work/exposed/")
         assert [dep for dep in code if not dep.startswith(inputs)] == [f"{FOLDER}/{found[1]}.json"]
     assert tuple(stages) == STAGES
     assert set(programs.values()) == set(stage_codes(ROOT))
