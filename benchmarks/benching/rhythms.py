@@ -9,7 +9,13 @@ from lifecycle.consistency.agree import Series, agree
 from lifecycle.domain.classifier import Policy
 from lifecycle.domain.predictions import Calls, Cutoffs
 from lifecycle.domain.verdict import Verdict
-from lifecycle.gate.evidence import Evidence, HoldoutFigures, frozen_figures
+from lifecycle.gate.evidence import (
+    NOTHING_EARLIER,
+    Evidence,
+    Exposure,
+    HoldoutFigures,
+    frozen_figures,
+)
 from lifecycle.gate.judge import judge
 from lifecycle.gate.rules import NOW
 from lifecycle.stats.intervals import attempt_level
@@ -90,5 +96,7 @@ def verdicts(
         rehearsals=0,
         origin="simulated",
         task=before.task,
+        followed=NOTHING_EARLIER,
+        exposure=Exposure(1, (("simulated", "1", 1),)),
     )
     return tuple(judge(policy, evidence, one) for one in rules or (NOW,))

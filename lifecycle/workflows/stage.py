@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lifecycle.dossier.files import write_json
+from lifecycle.dossier.layout import Layout
 from lifecycle.errors import UnusableInputError
 from lifecycle.workflows import secret
 from lifecycle.workflows.boundary import guarded, leave
@@ -60,16 +61,32 @@ def alone(project: Project) -> Iterator[None]:
     Raises:
         UnusableInputError: another process holds it.
     """
-    path = project.layout.work / ".stage.lock"
+    with _alone(project.layout):
+        yield
+
+
+def sweep_left(layout: Layout) -> None:
+    """Remove what a killed stage left half-written, where nobody is at work on the classifier.
+
+    DVC may bring back a stage's output from its cache without running the stage, and then nobody
+    else would.
+    """
+    with suppress(UnusableInputError), _alone(layout):
+        pass
+
+
+@contextmanager
+def _alone(layout: Layout) -> Iterator[None]:
+    path = layout.work / ".stage.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UnusableInputError(
-                f"another process is at work on {project.name}; wait for it to end"
+                f"another process is at work on {layout.name}; wait for it to end"
             ) from None
-        _sweep(project.layout.work)
+        _sweep(layout.work)
         yield
 
 

@@ -21,6 +21,7 @@ from lifecycle.workflows.boundary import say
 from lifecycle.workflows.code_digests import write_codes
 from lifecycle.workflows.exposing import note_of, noted
 from lifecycle.workflows.project import require_root
+from lifecycle.workflows.stage import sweep_left
 
 _CHUNK = 1 << 20
 
@@ -41,6 +42,7 @@ def look_around(root: Path | None = None) -> None:
         write_json(place / "work" / "released" / f"{name}.json", _released(layout))
         write_json(note_of(place, name), noted(layout))
         _close_orphan(place, layout)
+        sweep_left(layout)
     write_json(remembered, known)
 
 
